@@ -1,0 +1,1 @@
+"""What every room stands on: settings, ids, errors, exit codes, clock, loops, signals, logging, atomic files."""

@@ -1,0 +1,214 @@
+"""The error tree: the second level says what the caller can do, the class carries the stable code.
+
+HTTP status, CLI exit code and retry policy all come from the attributes here. Every error keeps the ids that
+an operator would paste into a ticket (`ids`) and, where there is one, the next step to take (`hint`).
+Messages, ids and hints never hold a secret.
+"""
+
+from typing import ClassVar
+
+from daemon.core.exit_codes import ExitCode
+
+
+class BlazzError(Exception):
+    """Base of every error this project raises on purpose."""
+
+    code: ClassVar[str] = "internal_error"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[ExitCode] = ExitCode.SOFTWARE
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", **ids: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.ids = {name: str(value) for name, value in ids.items() if value is not None}
+
+    def __str__(self) -> str:
+        where = " ".join(f"{name}={value}" for name, value in self.ids.items())
+        return f"{self.message} [{where}]" if where else self.message
+
+
+class UnavailableError(BlazzError):
+    """Something outside did not answer: nothing is known, so wait and try again; never treat it as absent."""
+
+    code = "unavailable"
+    http_status = 503
+    exit_code = ExitCode.UNAVAILABLE
+    retryable = True
+
+
+class ConflictError(BlazzError):
+    """The thing exists in a state that does not allow the request."""
+
+    code = "conflict"
+    http_status = 409
+
+
+class NotFoundError(BlazzError):
+    """The store answered, and the thing is not there."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class InvalidInputError(BlazzError):
+    """The caller sent something that can never be accepted."""
+
+    code = "invalid_input"
+    http_status = 422
+    exit_code = ExitCode.USAGE
+
+
+class DamagedError(BlazzError):
+    """Stored bytes are not what was written; try an older copy, never use this one."""
+
+    code = "damaged"
+
+
+class FatalError(BlazzError):
+    """Trying again cannot help before somebody changes something."""
+
+    code = "fatal"
+
+
+class SettingsError(FatalError):
+    """One or more settings are missing or wrong."""
+
+    code = "settings_invalid"
+    exit_code = ExitCode.CONFIG
+
+
+class RedisUnavailableError(UnavailableError):
+    """Redis did not answer in time or refused the connection."""
+
+    code = "redis_unavailable"
+
+
+class ObjectStoreUnavailableError(UnavailableError):
+    """The S3 server (Cloudflare R2) did not answer in time, throttled, or failed inside."""
+
+    code = "object_store_unavailable"
+
+
+class ObjectStoreRefusedError(FatalError):
+    """The S3 server answered and refused: credentials, permission, bucket name."""
+
+    code = "object_store_refused"
+
+
+class ObjectExistsError(ConflictError):
+    """Another writer already stored other bytes under this object name."""
+
+    code = "object_exists"
+
+
+class ObjectNotFoundError(NotFoundError):
+    """The S3 server answered: there is no such object."""
+
+    code = "object_not_found"
+
+
+class SessionNotFoundError(NotFoundError):
+    """No session with this id."""
+
+    code = "session_not_found"
+
+
+class SessionNotConnectedError(ConflictError):
+    """The session is not in a state in which it can do that."""
+
+    code = "session_not_connected"
+
+
+class IllegalTransitionError(ConflictError):
+    """A state change that the table of transitions does not allow."""
+
+    code = "illegal_transition"
+
+
+class LeaseHeldError(ConflictError):
+    """Another holder has the lease of this session."""
+
+    code = "lease_held"
+
+
+class LeaseLostError(ConflictError):
+    """We no longer hold the lease, or it cannot be proven that we do: stop the session without asking."""
+
+    code = "lease_lost"
+
+
+class StaleTokenError(ConflictError):
+    """A newer fencing token exists: this writer may change nothing any more."""
+
+    code = "stale_token"
+
+
+class ShardUnavailableError(UnavailableError):
+    """The shard that should do this does not answer, and certainly has not done it."""
+
+    code = "shard_unavailable"
+
+
+class OutcomeUnknownError(UnavailableError):
+    """The shard began the action and did not report its end: it may have happened, do not repeat it blindly."""
+
+    code = "outcome_unknown"
+    http_status = 504
+    retryable = False
+
+
+class NoShardError(UnavailableError):
+    """No live shard can take the session."""
+
+    code = "no_shard"
+
+
+class ArchiveDamagedError(DamagedError):
+    """An archive or hot copy fails verification."""
+
+    code = "archive_damaged"
+
+
+class ArchiveUnsafeError(ArchiveDamagedError):
+    """An archive that tries to write outside its directory, or to unpack to more than it declares."""
+
+    code = "archive_unsafe"
+
+
+class ArchiveTooNewError(FatalError):
+    """The profile was written by a newer Chromium than ours; an older one would silently drop its data."""
+
+    code = "archive_chromium_newer"
+
+
+class SnapshotError(UnavailableError):
+    """No consistent snapshot could be taken now; the previous backup stays the newest."""
+
+    code = "snapshot_failed"
+
+
+class BrowserError(UnavailableError):
+    """Chromium did not start, died, or its DevTools connection broke."""
+
+    code = "browser_failed"
+
+
+class PageTimeoutError(BrowserError):
+    """A call into the page did not answer in its time limit."""
+
+    code = "page_timeout"
+
+
+class PageCallError(BrowserError):
+    """The page answered a call with an error."""
+
+    code = "page_call_failed"
+    retryable = False
+
+
+class LoggedOutError(FatalError):
+    """WhatsApp itself said that this device was logged out."""
+
+    code = "logged_out"

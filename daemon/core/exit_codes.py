@@ -1,0 +1,23 @@
+"""Exit codes of every entry point, after BSD's sysexits.h.
+
+supervisord restarts a process that ends with any other code than OK or CONFIG (see `exitcodes=` in
+supervisord.conf), so CONFIG means: the same start cannot work before somebody changes a setting.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Process exit codes."""
+
+    OK = 0
+    USAGE = 64
+    """Wrong command line arguments."""
+    UNAVAILABLE = 69
+    """Something outside did not answer (Redis, the object store, the coordinator); trying again may help."""
+    SOFTWARE = 70
+    """A bug: an error nobody expected reached the top."""
+    TEMPORARY = 75
+    """Could not start now, for example because the previous process of that name still runs."""
+    CONFIG = 78
+    """A setting is missing or wrong; restarting cannot help."""
