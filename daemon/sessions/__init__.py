@@ -1,0 +1,1 @@
+"""What a session is: states and transitions, the record, events, commands. No I/O."""

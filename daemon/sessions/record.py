@@ -1,0 +1,85 @@
+"""The session record: everything the registry knows of one session, as one frozen value.
+
+The registry reads and writes it; coordinator, API and shards only look at it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from daemon.sessions.states import Desired, SessionState
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyFacts:
+    """What is known of one stored copy of a session's profile (hot copy in Redis, or archive in R2)."""
+
+    at: datetime
+    size_bytes: int
+    token: int
+    generation: int
+    clean: bool
+    content_digest: str
+    """SHA-256 over the paths and digests of the files: equal for equal content, whatever token and generation."""
+    key: str | None = None
+    """The object name of an archive; None for a hot copy."""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The pair that orders all copies of one session; the highest is the newest."""
+        return (self.token, self.generation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRecord:
+    """One session. Times are UTC; `phone` is digits without `+`."""
+
+    session_id: str
+    workspace_id: str
+    user_id: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime
+    desired: Desired = Desired.RUNNING
+    serial: int = 0
+    """Grows with every explicit start and restart: a runner that began under an older serial begins again."""
+    status: SessionState = SessionState.PENDING
+    status_at: datetime
+    reason: str | None = None
+    """Why it is in this state, as a stable word such as `logged_out`, `nothing_to_restore`, `browser_failed`."""
+    retry_at: datetime | None = None
+    failures: int = 0
+    """Failed starts in a row; the pause before the next one grows with it."""
+    shard: str | None = None
+    """The placement: which shard should run it."""
+    token: int = 0
+    """Fencing token of the last lease taken."""
+    phone: str | None = None
+    pushname: str | None = None
+    paired: bool = False
+    """A phone has linked this session, and has not logged it out."""
+    scan_allowed: bool = True
+    """Whether a QR code may be shown: true for a new session and after an explicit start, false once paired."""
+    void_token: int = 0
+    """Copies with this token or a lower one belong to a login that was ended on purpose, and are never restored."""
+    hot_copy: CopyFacts | None = None
+    archive: CopyFacts | None = None
+    restored_from: str | None = None
+    """`redis`, `r2`, `local` or None (fresh profile) at the last start."""
+    restored_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QrCode:
+    """The QR code on display: `text` is what the phone reads, a secret while it lives."""
+
+    text: str = field(repr=False)
+    seen_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairingCode:
+    """The eight characters that a phone types to link without a camera."""
+
+    code: str = field(repr=False)
+    phone: str
+    seen_at: datetime
