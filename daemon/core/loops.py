@@ -1,0 +1,67 @@
+"""Periodic work: one helper for every loop, with jitter, back-off and an error log that does not flood."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from daemon.core.clock import mono_s
+from daemon.core.errors import BlazzError
+
+log = structlog.get_logger()
+
+_LOG_AGAIN_S = 30.0
+_MAX_BACKOFF_S = 15.0
+
+
+async def run_every(
+    interval_s: float,
+    work: Callable[[], Awaitable[None]],
+    *,
+    name: str,
+    stop: asyncio.Event,
+    wake: asyncio.Event | None = None,
+    jitter: float = 0.1,
+) -> None:
+    """Call `work` every `interval_s` seconds (times 1 ± jitter) until `stop` is set; at once when `wake` is set.
+
+    An error of this project is logged at most every 30 seconds while it lasts, and the pause doubles up to 15 seconds;
+    the recovery is logged once. Any other exception is a bug and ends the loop by propagating.
+    """
+    failures = 0
+    logged_mono_s = -_LOG_AGAIN_S
+    while not stop.is_set():
+        try:
+            await work()
+            if failures:
+                log.info("loop works again", loop=name, failures=failures)
+            failures = 0
+        except BlazzError as error:
+            failures += 1
+            if mono_s() - logged_mono_s >= _LOG_AGAIN_S:
+                logged_mono_s = mono_s()
+                log.warning("loop fails", loop=name, code=error.code, error=str(error), failures=failures)
+        pause_s = interval_s if not failures else min(_MAX_BACKOFF_S, interval_s * 2 ** min(failures - 1, 8))
+        await _pause(max(pause_s, interval_s) * (1 + random.uniform(-jitter, jitter)), stop, wake)
+
+
+async def _pause(seconds: float, stop: asyncio.Event, wake: asyncio.Event | None) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, wake) if event is not None]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await wait
+        if wake is not None:
+            wake.clear()
+
+
+async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> bool:
+    """Sleep, or return True early when `stop` is set."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+    return stop.is_set()
