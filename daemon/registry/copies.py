@@ -1,0 +1,42 @@
+"""Hot copies: the newest small snapshot of each session, kept in Redis for the fastest restore."""
+
+from daemon.registry import keys
+from daemon.registry.codec import to_text
+from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.records import check_held_answer
+from daemon.sessions.record import CopyFacts
+
+HOT_COPY_TTL_MS = 30 * 86400 * 1000
+"""A TTL only so that `volatile-lru` may evict it under memory pressure; the archive in R2 remains."""
+
+
+class HotCopies:
+    """Hot copies in Redis."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def put(self, session_id: str, token: int, body: bytes, facts: CopyFacts) -> None:
+        """Replace the hot copy and the record's facts about it, both or neither.
+
+        Raises:
+            StaleTokenError: a newer holder exists; nothing was changed.
+            SessionNotFoundError: the session was deleted.
+        """
+        answer = await self._link.run_binary(
+            "put_hot_copy",
+            [keys.hot_copy(session_id), keys.record(session_id), keys.token(session_id)],
+            [token, body, HOT_COPY_TTL_MS, to_text(facts)],
+        )
+        check_held_answer(answer, session_id, token)
+
+    async def get(self, session_id: str) -> bytes | None:
+        """Return the hot copy, or None when Redis answered that there is none."""
+        with redis_errors("read a hot copy"):
+            body: bytes | None = await self._link.binary.get(keys.hot_copy(session_id))
+        return body
+
+    async def drop(self, session_id: str) -> None:
+        """Remove the hot copy of a login that was ended on purpose."""
+        with redis_errors("remove a hot copy"):
+            await self._link.text.delete(keys.hot_copy(session_id))

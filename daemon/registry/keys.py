@@ -1,0 +1,68 @@
+"""Every Redis name of this project, in one place.
+
+A session's keys share the hash tag `{session_id}`, so that one script can touch several of them on Redis Cluster.
+Only the hot copy may be evicted; it is the only large key with a TTL.
+"""
+
+INDEX = "wa:sessions"
+"""Sorted set (all scores 0) of session ids: read in pages by lexical range."""
+SHARDS = "wa:shards"
+"""Set of the names of all shards ever seen."""
+EVENTS = "wa:events"
+"""Stream of events that wait for delivery; consumer group `webhooks`."""
+DEAD_LETTERS = "wa:events:dead"
+"""Stream of events that were given up, with the reason."""
+LEADER = "wa:coordinator:leader"
+"""Lock of the coordinator that reconciles; its value names the holder."""
+TOMBSTONES = "wa:tombstones"
+"""Hash session id -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
+
+
+def record(session_id: str) -> str:
+    """Hash: the session record."""
+    return f"wa:{{{session_id}}}:record"
+
+
+def lease(session_id: str) -> str:
+    """String `holder|token` with a TTL: exists while somebody may run the session."""
+    return f"wa:{{{session_id}}}:lease"
+
+
+def token(session_id: str) -> str:
+    """Integer: the highest fencing token ever given for the session; never deleted."""
+    return f"wa:{{{session_id}}}:token"
+
+
+def hot_copy(session_id: str) -> str:
+    """String: the bytes of the hot copy; may be evicted."""
+    return f"wa:{{{session_id}}}:hot"
+
+
+def code(session_id: str) -> str:
+    """Hash: the QR code or pairing code on display, with a TTL."""
+    return f"wa:{{{session_id}}}:code"
+
+
+def heartbeat(shard: str) -> str:
+    """String of JSON with a TTL: exists while the shard lives."""
+    return f"wa:shard:{{{shard}}}:heartbeat"
+
+
+def placed(shard: str) -> str:
+    """Set of the ids of the sessions placed on the shard."""
+    return f"wa:shard:{{{shard}}}:placed"
+
+
+def commands(shard: str) -> str:
+    """Stream of commands to the shard; consumer group `shard`."""
+    return f"wa:shard:{{{shard}}}:commands"
+
+
+def command_claim(command_id: str) -> str:
+    """String: who decided the fate of the command first."""
+    return f"wa:command:{{{command_id}}}:claim"
+
+
+def command_reply(command_id: str) -> str:
+    """List with at most one element: the shard's reply."""
+    return f"wa:command:{{{command_id}}}:reply"

@@ -1,0 +1,13 @@
+-- Put a QR code or pairing code on display, as the holder of the lease.
+-- KEYS 1 code, 2 token
+-- ARGV 1 the holder's token, 2 TTL in ms, then field, value, ...
+-- RETURNS 1 written, -1 a newer token exists
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return -1
+end
+redis.call('DEL', KEYS[1])
+if #ARGV > 2 then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1

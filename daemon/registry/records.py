@@ -1,0 +1,165 @@
+"""Session records and their index in Redis.
+
+Two writers never touch the same field: the coordinator writes the wish (desired, serial, placement), the holder of
+the lease writes the state, and every write of a holder is refused once a newer fencing token exists.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from daemon.core.errors import ConflictError, SessionNotFoundError, StaleTokenError
+from daemon.registry import keys
+from daemon.registry.codec import record_from_fields, record_to_fields, to_text
+from daemon.registry.link import RedisLink, redis_errors
+from daemon.sessions.record import SessionRecord
+
+
+def _flat(fields: Mapping[str, object]) -> list[str]:
+    return [part for name, value in fields.items() for part in (name, to_text(value))]
+
+
+class Records:
+    """Session records."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def create(self, record: SessionRecord) -> bool:
+        """Store a new record; False if one with this id exists (it is left as it is)."""
+        with redis_errors("store a session"):
+            # The index first: an index entry without a record is skipped, a record without one would never be seen.
+            await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
+        made = await self._link.run(
+            "create_record", [keys.record(record.session_id)], _flat(record_to_fields(record))
+        )
+        return bool(made)
+
+    async def get(self, session_id: str) -> SessionRecord:
+        """Return one record.
+
+        Raises:
+            SessionNotFoundError: Redis answered that there is none.
+        """
+        found = await self.get_many([session_id])
+        if not found:
+            raise SessionNotFoundError("no such session", session_id=session_id)
+        return found[0]
+
+    async def get_many(self, session_ids: Sequence[str]) -> list[SessionRecord]:
+        """Return the records that exist, in the order asked, in one round trip."""
+        if not session_ids:
+            return []
+        with redis_errors("read sessions"):
+            pipe = self._link.text.pipeline(transaction=False)
+            for session_id in session_ids:
+                pipe.hgetall(keys.record(session_id))
+            answers = await pipe.execute()
+        return [
+            record_from_fields(session_id, fields)
+            for session_id, fields in zip(session_ids, answers, strict=True)
+            if fields
+        ]
+
+    async def page(self, after: str | None, limit: int) -> tuple[list[SessionRecord], str | None]:
+        """Return up to `limit` records with ids after `after` in order, and where the next page begins (None: last)."""
+        with redis_errors("list sessions"):
+            start = f"({after}" if after else "-"
+            ids: list[str] = await self._link.text.zrangebylex(keys.INDEX, start, "+", start=0, num=limit + 1)
+        more = len(ids) > limit
+        return await self.get_many(ids[:limit]), (ids[limit - 1] if more else None)
+
+    async def all(self, *, page_size: int = 500) -> list[SessionRecord]:
+        """Return every record, read in pages."""
+        records: list[SessionRecord] = []
+        after: str | None = None
+        while True:
+            page, after = await self.page(after, page_size)
+            records += page
+            if after is None:
+                return records
+
+    async def write_wish(self, session_id: str, fields: Mapping[str, object], *, new_serial: bool = False) -> None:
+        """Write the coordinator's fields.
+
+        Raises:
+            SessionNotFoundError: it was deleted meanwhile.
+        """
+        await self._wish(session_id, fields, new_serial=new_serial, only_at_rest=False)
+
+    async def write_at_rest(self, session_id: str, fields: Mapping[str, object]) -> bool:
+        """Write fields that belong to the holder, while there is none; False if there is one now."""
+        return await self._wish(session_id, fields, new_serial=False, only_at_rest=True)
+
+    async def _wish(
+        self, session_id: str, fields: Mapping[str, object], *, new_serial: bool, only_at_rest: bool
+    ) -> bool:
+        answer = await self._link.run(
+            "write_wish",
+            [keys.record(session_id), keys.lease(session_id)],
+            [int(new_serial), int(only_at_rest), *_flat(fields)],
+        )
+        if answer == 0:
+            raise SessionNotFoundError("no such session", session_id=session_id)
+        return bool(answer == 1)
+
+    async def write_held(self, session_id: str, token: int, fields: Mapping[str, object]) -> None:
+        """Write the holder's fields.
+
+        Raises:
+            StaleTokenError: somebody else was given the lease since; stop the session at once.
+            SessionNotFoundError: the session was deleted.
+        """
+        answer = await self._link.run(
+            "write_held", [keys.record(session_id), keys.token(session_id)], [token, *_flat(fields)]
+        )
+        check_held_answer(answer, session_id, token)
+
+    async def forget(self, session_id: str) -> None:
+        """Remove a record, its codes, its hot copy and its index entry; the token key stays for ever.
+
+        Raises:
+            ConflictError: somebody holds the lease; nothing was removed.
+        """
+        with redis_errors("forget a session"):
+            if await self._link.text.exists(keys.lease(session_id)):
+                raise ConflictError("the session still runs", session_id=session_id)
+            await self._link.text.delete(keys.record(session_id), keys.hot_copy(session_id), keys.code(session_id))
+            await self._link.text.zrem(keys.INDEX, session_id)
+
+    async def place(self, session_id: str, to: str | None, before: str | None) -> None:
+        """Record a placement; every step is safe to repeat and the record decides.
+
+        Raises:
+            SessionNotFoundError: it was deleted meanwhile.
+        """
+        with redis_errors("place a session"):
+            if to is not None:
+                await self._link.text.sadd(keys.placed(to), session_id)  # type: ignore[misc]
+        await self.write_wish(session_id, {"shard": to})
+        if before is not None and before != to:
+            await self.unplace(before, [session_id])
+
+    async def unplace(self, shard: str, session_ids: Iterable[str]) -> None:
+        """Take sessions out of a shard's set of placements."""
+        ids = list(session_ids)
+        if ids:
+            with redis_errors("remove placements"):
+                await self._link.text.srem(keys.placed(shard), *ids)  # type: ignore[misc]
+
+    async def placed_on(self, shard: str) -> list[SessionRecord]:
+        """Return the records of the sessions whose recorded placement is this shard."""
+        with redis_errors("read placements"):
+            ids = sorted(await self._link.text.smembers(keys.placed(shard)))  # type: ignore[misc]
+        return [record for record in await self.get_many(ids) if record.shard == shard]
+
+
+def check_held_answer(answer: int, session_id: str, token: int) -> None:
+    """Raise what a script of the lease's holder answered.
+
+    Raises:
+        StaleTokenError: -1, a newer token exists.
+        SessionNotFoundError: 0, the record is gone.
+    """
+    if answer == -1:
+        raise StaleTokenError("a newer holder exists", session_id=session_id, token=token)
+    if answer == 0:
+        raise SessionNotFoundError("the session was deleted", session_id=session_id)
