@@ -159,6 +159,25 @@ class OutcomeUnknownError(UnavailableError):
     retryable = False
 
 
+class ActionFailedError(BlazzError):
+    """The shard tried, and WhatsApp Web refused; it has certainly not happened."""
+
+    code = "action_failed"
+    http_status = 502
+
+
+class CodeNotAvailableError(ConflictError):
+    """No QR code or pairing code is on display now."""
+
+    code = "code_not_available"
+
+
+class SessionTakenError(ConflictError):
+    """A session of this id exists for another user or workspace, or is still being deleted."""
+
+    code = "session_id_taken"
+
+
 class NoShardError(UnavailableError):
     """No live shard can take the session."""
 

@@ -52,7 +52,9 @@ def phone_digits(value: str, field: str = "phone") -> str:
     """
     if not _PHONE.match(value):
         raise InvalidInputError(
-            f"{field} must be a phone number in E.164 form", hint="7 to 15 digits, for example +5511999990000", field=field
+            f"{field} must be a phone number in E.164 form",
+            hint="7 to 15 digits, for example +5511999990000",
+            field=field,
         )
     return value.removeprefix("+")
 

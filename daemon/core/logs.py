@@ -13,7 +13,9 @@ import structlog
 
 from daemon.core.settings import LogSettings
 
-_SECRET_FIELDS = frozenset({"token_text", "api_token", "secret", "password", "authorization", "qr", "qr_text", "code_text"})
+_SECRET_FIELDS = frozenset(
+    {"token_text", "api_token", "secret", "password", "authorization", "qr", "qr_text", "code_text"}
+)
 
 
 def configure_logs(settings: LogSettings, *, process: str) -> None:

@@ -152,7 +152,11 @@ class ShardSettings(Section):
         4000, ge=200, le=100000, alias="LEASE_RENEW_INTERVAL_MS", description="How often leases are renewed."
     )
     lease_margin_ms: Milliseconds = Field(
-        3000, ge=100, le=60000, alias="LEASE_MARGIN_MS", description="A holder ends its session this long before the TTL."
+        3000,
+        ge=100,
+        le=60000,
+        alias="LEASE_MARGIN_MS",
+        description="A holder ends its session this long before the TTL.",
     )
 
 
@@ -205,7 +209,7 @@ class BackupSettings(Section):
     )
     store: Literal["r2"] = Field("r2", alias="SESSION_BACKUP_STORE", description="Where archives go.")
     hot_copy_interval_ms: Milliseconds = Field(
-        30000, ge=1000, alias="SESSION_HOT_COPY_INTERVAL_MS", description="Between two hot copies of a changing session."
+        30000, ge=1000, alias="SESSION_HOT_COPY_INTERVAL_MS", description="Between two hot copies of a session."
     )
     hot_copy_max_bytes: int = Field(
         2_000_000, ge=10_000, alias="SESSION_HOT_COPY_MAX_BYTES", description="Larger ones go to R2 only."
@@ -214,7 +218,7 @@ class BackupSettings(Section):
         2000, alias="SESSION_SETTLE_MS", description="Quiet time after connected before the first archive."
     )
     tombstone_grace_ms: Milliseconds = Field(
-        7 * 86400 * 1000, alias="TOMBSTONE_GRACE_MS", description="Deleted or logged-out sessions' archives live on so long."
+        7 * 86400 * 1000, alias="TOMBSTONE_GRACE_MS", description="How long archives outlive a delete or logout."
     )
 
 

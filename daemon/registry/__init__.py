@@ -1,1 +1,1 @@
-"""Everything that lives in Redis: names, records, leases, membership, streams, hot copies. The only room that talks to it."""
+"""Everything that lives in Redis, and the only room that talks to it."""

@@ -39,7 +39,7 @@ class Codes:
     async def get(self, session_id: str) -> QrCode | PairingCode | None:
         """Return what is on display, or None."""
         with redis_errors("read a code"):
-            fields = await self._link.text.hgetall(keys.code(session_id))  # type: ignore[misc]
+            fields = await self._link.text.hgetall(keys.code(session_id))
         if not fields:
             return None
         seen_at = parse_iso(fields["seen_at"])

@@ -57,10 +57,7 @@ class Leases:
             return []
         answers = await self._link.run_many(
             "renew",
-            [
-                ([keys.lease(x.session_id), keys.token(x.session_id)], [x.holder, x.token, self.ttl_ms])
-                for x in leases
-            ],
+            [([keys.lease(x.session_id), keys.token(x.session_id)], [x.holder, x.token, self.ttl_ms]) for x in leases],
         )
         return [answer == 1 for answer in answers]
 

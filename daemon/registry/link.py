@@ -51,9 +51,10 @@ class RedisLink:
             "health_check_interval": 15,
         }
         timeout_s = settings.timeout_s
-        self.text: Redis = Redis.from_url(url, decode_responses=True, socket_timeout=timeout_s, **common)
-        self.binary: Redis = Redis.from_url(url, decode_responses=False, socket_timeout=timeout_s, **common)
-        self.blocking: Redis = Redis.from_url(url, decode_responses=True, socket_timeout=None, **common)
+        # Any: redis-py types every answer as `bytes | str`, whatever decode_responses says.
+        self.text: Any = Redis.from_url(url, decode_responses=True, socket_timeout=timeout_s, **common)
+        self.binary: Any = Redis.from_url(url, decode_responses=False, socket_timeout=timeout_s, **common)
+        self.blocking: Any = Redis.from_url(url, decode_responses=True, socket_timeout=None, **common)
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,5 +100,5 @@ class RedisLink:
         """
         began = mono_s()
         with redis_errors("answer a ping"):
-            await self.text.ping()  # type: ignore[misc]  # redis-py types it for both its clients
+            await self.text.ping()
         return (mono_s() - began) * 1000

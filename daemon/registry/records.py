@@ -28,9 +28,7 @@ class Records:
         with redis_errors("store a session"):
             # The index first: an index entry without a record is skipped, a record without one would never be seen.
             await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
-        made = await self._link.run(
-            "create_record", [keys.record(record.session_id)], _flat(record_to_fields(record))
-        )
+        made = await self._link.run("create_record", [keys.record(record.session_id)], _flat(record_to_fields(record)))
         return bool(made)
 
     async def get(self, session_id: str) -> SessionRecord:
@@ -133,7 +131,7 @@ class Records:
         """
         with redis_errors("place a session"):
             if to is not None:
-                await self._link.text.sadd(keys.placed(to), session_id)  # type: ignore[misc]
+                await self._link.text.sadd(keys.placed(to), session_id)
         await self.write_wish(session_id, {"shard": to})
         if before is not None and before != to:
             await self.unplace(before, [session_id])
@@ -143,12 +141,23 @@ class Records:
         ids = list(session_ids)
         if ids:
             with redis_errors("remove placements"):
-                await self._link.text.srem(keys.placed(shard), *ids)  # type: ignore[misc]
+                await self._link.text.srem(keys.placed(shard), *ids)
+
+    async def placed_counts(self, shards: Sequence[str]) -> dict[str, int]:
+        """Return how many sessions are placed on each shard."""
+        if not shards:
+            return {}
+        with redis_errors("count placements"):
+            pipe = self._link.text.pipeline(transaction=False)
+            for shard in shards:
+                pipe.scard(keys.placed(shard))
+            answers = await pipe.execute()
+        return dict(zip(shards, answers, strict=True))
 
     async def placed_on(self, shard: str) -> list[SessionRecord]:
         """Return the records of the sessions whose recorded placement is this shard."""
         with redis_errors("read placements"):
-            ids = sorted(await self._link.text.smembers(keys.placed(shard)))  # type: ignore[misc]
+            ids = sorted(await self._link.text.smembers(keys.placed(shard)))
         return [record for record in await self.get_many(ids) if record.shard == shard]
 
 

@@ -33,7 +33,7 @@ class SessionState(StrEnum):
     FAILED = "failed"
     """Could not run; `reason` says why and `retry_at` when it is tried again."""
     CONFLICT = "conflict"
-    """WhatsApp Web was opened elsewhere with this same device; it waits for an explicit restart."""
+    """WhatsApp Web was opened elsewhere with this same device; closed here, and waits for an explicit start."""
 
 
 class Desired(StrEnum):
@@ -52,14 +52,14 @@ LOGGED_IN = frozenset({_S.SYNCING, _S.CONNECTED})
 NEEDS_SCAN = frozenset({_S.QR, _S.PAIRING})
 """A QR code or pairing code is on display."""
 
-AT_REST = frozenset({_S.PENDING, _S.DISCONNECTED, _S.STOPPED, _S.FAILED})
+AT_REST = frozenset({_S.PENDING, _S.DISCONNECTED, _S.STOPPED, _S.FAILED, _S.CONFLICT})
 """No Chromium of this session is supposed to exist."""
 
-HELD = frozenset({_S.STARTING, _S.QR, _S.PAIRING, _S.SYNCING, _S.CONNECTED, _S.CONFLICT, _S.STOPPING})
-"""A shard holds the lease."""
+WAITS_FOR_START = frozenset({_S.DISCONNECTED, _S.CONFLICT})
+"""Not run again, although wanted, before somebody starts it explicitly."""
 
-_WHILE_UP = frozenset({_S.QR, _S.PAIRING, _S.SYNCING, _S.CONNECTED, _S.CONFLICT})
-_ENDS = frozenset({_S.STOPPING, _S.STOPPED, _S.FAILED, _S.DISCONNECTED, _S.PENDING, _S.STARTING})
+_WHILE_UP = frozenset({_S.QR, _S.PAIRING, _S.SYNCING, _S.CONNECTED})
+_ENDS = frozenset({_S.STOPPING, _S.STOPPED, _S.FAILED, _S.DISCONNECTED, _S.CONFLICT, _S.PENDING, _S.STARTING})
 
 TRANSITIONS: dict[SessionState, frozenset[SessionState]] = {
     _S.PENDING: frozenset({_S.STARTING, _S.STOPPED, _S.FAILED, _S.DISCONNECTED}),
@@ -69,8 +69,9 @@ TRANSITIONS: dict[SessionState, frozenset[SessionState]] = {
     _S.STOPPED: frozenset({_S.PENDING, _S.STARTING}),
     _S.FAILED: frozenset({_S.PENDING, _S.STARTING, _S.STOPPED}),
     _S.DISCONNECTED: frozenset({_S.PENDING, _S.STARTING, _S.STOPPED}),
+    _S.CONFLICT: frozenset({_S.PENDING, _S.STARTING, _S.STOPPED}),
 }
-"""From each state, where a session may go. Back to `starting` from a held state: its shard died and another began."""
+"""From each state, where a session may go. Back to `starting` while it was up: its shard died and another began."""
 
 
 def check_transition(before: SessionState, after: SessionState) -> None:

@@ -1,0 +1,71 @@
+"""Asking a shard to do something once: give the command, wait for the reply, and never confuse "not done" with "unknown"."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.core.errors import (
+    ActionFailedError,
+    BlazzError,
+    OutcomeUnknownError,
+    RedisUnavailableError,
+    SessionNotConnectedError,
+    ShardUnavailableError,
+)
+from daemon.registry.commands import Claim
+from daemon.registry.registry import Registry
+from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
+from daemon.sessions.record import SessionRecord
+
+
+async def ask_shard(
+    registry: Registry, record: SessionRecord, kind: CommandKind, arguments: Mapping[str, Any], *, timeout_s: float
+) -> Mapping[str, Any]:
+    """Have the session's shard carry out a command and return its result.
+
+    Raises:
+        ShardUnavailableError: nobody has begun it, and nobody will.
+        OutcomeUnknownError: it was begun, or Redis went away: it may have happened.
+        SessionNotConnectedError, ActionFailedError: the shard answered that it did not happen.
+    """
+    ids = {"session_id": record.session_id, "shard": record.shard, "state": record.status}
+    if record.shard is None or not await registry.shards.alive(record.shard):
+        raise ShardUnavailableError("the session's shard is down", outcome="not_sent", **ids)
+    command = await registry.commands.give(record.shard, kind, record.session_id, arguments)
+    reply = await _reply_or_settle(registry, command, timeout_s, ids)
+    if reply.outcome is Outcome.DONE:
+        return reply.result
+    raise _error_of(reply, ids)
+
+
+async def _reply_or_settle(registry: Registry, command: Command, timeout_s: float, ids: Mapping[str, object]) -> Reply:
+    try:
+        reply = await registry.commands.wait(command, timeout_s=timeout_s)
+        if reply is not None:
+            return reply
+        if await registry.commands.claim(command.command_id, "coordinator") is Claim.MINE:
+            raise ShardUnavailableError("the session's shard did not answer in time", outcome="not_sent", **ids)
+    except RedisUnavailableError as error:
+        raise OutcomeUnknownError(
+            "Redis went away while the shard had the command",
+            hint="look at the chat before sending again",
+            outcome="unknown",
+            **ids,
+        ) from error
+    raise OutcomeUnknownError(
+        "the shard began and has not answered in time",
+        hint="look at the chat before sending again",
+        outcome="unknown",
+        **ids,
+    )
+
+
+def _error_of(reply: Reply, ids: Mapping[str, object]) -> BlazzError:
+    if reply.outcome is Outcome.UNKNOWN:
+        return OutcomeUnknownError(
+            reply.message, hint="look at the chat before sending again", outcome="unknown", cause=reply.code, **ids
+        )
+    if reply.code == SessionNotConnectedError.code:
+        return SessionNotConnectedError(reply.message, outcome="not_sent", **ids)
+    if reply.code == ShardUnavailableError.code:
+        return ShardUnavailableError(reply.message, outcome="not_sent", **ids)
+    return ActionFailedError(reply.message, outcome="not_sent", cause=reply.code, **ids)

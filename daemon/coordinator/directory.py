@@ -1,0 +1,255 @@
+"""The directory of sessions: what the API can ask for, as one class over registry, placement and commands.
+
+Every action writes what is wanted and returns; shards and the reconcile loop make it so. Only what must happen once
+and be answered (send, pairing code, logout, backup) goes to the shard as a command.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.coordinator.asking import ask_shard
+from daemon.coordinator.health import Health, ObjectStoreHealth, RedisHealth
+from daemon.coordinator.placer import Placer
+from daemon.core.clock import utc_now
+from daemon.core.errors import (
+    CodeNotAvailableError,
+    SessionNotConnectedError,
+    SessionNotFoundError,
+    SessionTakenError,
+)
+from daemon.core.ids import check_id, phone_digits, session_id_for
+from daemon.registry.membership import ShardView
+from daemon.registry.registry import Registry
+from daemon.sessions.commands import CommandKind
+from daemon.sessions.record import PairingCode, QrCode, SessionRecord
+from daemon.sessions.states import AT_REST, LOGGED_IN, NEEDS_SCAN, WAITS_FOR_START, Desired, SessionState
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionPage:
+    """One page of sessions in the order of their ids; `next_cursor` is None on the last."""
+
+    sessions: tuple[SessionRecord, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentMessage:
+    """A message that WhatsApp took: `ack` 0 pending, 1 server, 2 device, 3 read; `timestamp` Unix seconds or None."""
+
+    message_id: str
+    ack: int
+    timestamp: int | None
+
+
+class Directory:
+    """What can be asked about and done to sessions."""
+
+    def __init__(self, registry: Registry, placer: Placer, health: Health, *, command_timeout_s: float) -> None:
+        self._registry = registry
+        self._placer = placer
+        self._health = health
+        self._timeout_s = command_timeout_s
+
+    async def create(
+        self,
+        *,
+        workspace_id: str,
+        user_id: str,
+        session_id: str | None = None,
+        phone: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> tuple[SessionRecord, bool]:
+        """Create a session that should run, or return the one of this id; and whether it was created.
+
+        Raises:
+            SessionTakenError: the id belongs to another user or workspace, or is being deleted.
+        """
+        check_id(workspace_id, "workspace_id")
+        check_id(user_id, "user_id")
+        session_id = check_id(session_id, "session_id") if session_id else session_id_for(user_id, workspace_id)
+        grave = await self._registry.tombstones.get(session_id)
+        now = utc_now()
+        record = SessionRecord(
+            session_id=session_id,
+            workspace_id=workspace_id,
+            user_id=user_id,
+            metadata=dict(metadata or {}),
+            created_at=now,
+            status_at=now,
+            phone=phone_digits(phone) if phone else None,
+            void_token=grave.void_token if grave else 0,
+        )
+        created = await self._registry.records.create(record)
+        present = await self._registry.records.get(session_id)
+        if (present.workspace_id, present.user_id) != (workspace_id, user_id):
+            raise SessionTakenError("this id belongs to another user or workspace", session_id=session_id)
+        if present.desired is Desired.DELETED:
+            raise SessionTakenError("the session is being deleted", hint="try again shortly", session_id=session_id)
+        if created:
+            present = await self._placer.place_new(present)
+        return present, created
+
+    async def get(self, session_id: str) -> SessionRecord:
+        """Return one session.
+
+        Raises:
+            SessionNotFoundError: there is none of this id, or it is being deleted.
+        """
+        record = await self._registry.records.get(check_id(session_id, "session_id"))
+        if record.desired is Desired.DELETED:
+            raise SessionNotFoundError("no such session", session_id=session_id)
+        return record
+
+    async def list(
+        self,
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+        status: SessionState | None = None,
+        workspace_id: str | None = None,
+        shard: str | None = None,
+    ) -> SessionPage:
+        """Return up to `limit` sessions after `cursor` that fit all given filters."""
+        found: list[SessionRecord] = []
+        after = cursor
+        while True:
+            page, after = await self._registry.records.page(after, limit)
+            for position, record in enumerate(page):
+                if not _fits(record, status, workspace_id, shard):
+                    continue
+                found.append(record)
+                if len(found) == limit:
+                    more = after is not None or position + 1 < len(page)
+                    return SessionPage(sessions=tuple(found), next_cursor=record.session_id if more else None)
+            if after is None:
+                return SessionPage(sessions=tuple(found), next_cursor=None)
+
+    async def start(self, session_id: str) -> SessionRecord:
+        """Want it running; one that waits for a scan, is in conflict or failed is begun anew. Idempotent."""
+        record = await self.get(session_id)
+        stuck = record.status in WAITS_FOR_START or record.status is SessionState.FAILED
+        if record.desired is Desired.RUNNING and not stuck:
+            return record
+        return await self._begin(record)
+
+    async def restart(self, session_id: str) -> SessionRecord:
+        """Stop it with a final backup and start it again, or start it."""
+        return await self._begin(await self.get(session_id))
+
+    async def _begin(self, record: SessionRecord) -> SessionRecord:
+        wish: dict[str, object] = {"desired": Desired.RUNNING}
+        if record.status in WAITS_FOR_START:
+            wish["scan_allowed"] = True
+        await self._registry.records.write_wish(record.session_id, wish, new_serial=True)
+        if record.status in AT_REST:
+            rested = {"status": SessionState.PENDING, "status_at": utc_now(), "reason": None, "retry_at": None}
+            await self._registry.records.write_at_rest(record.session_id, rested)
+        return await self._placer.place_new(await self._registry.records.get(record.session_id))
+
+    async def stop(self, session_id: str) -> SessionRecord:
+        """Want it stopped; the shard takes a final backup first. Idempotent."""
+        record = await self.get(session_id)
+        await self._registry.records.write_wish(session_id, {"desired": Desired.STOPPED})
+        if record.status in AT_REST:
+            await self._registry.records.write_at_rest(
+                session_id, {"status": SessionState.STOPPED, "status_at": utc_now(), "reason": None, "retry_at": None}
+            )
+        await self._placer.wake(record.shard)
+        return await self.get(session_id)
+
+    async def delete(self, session_id: str) -> None:
+        """Remove the session and its hot copy; its archives are kept for the grace period, then removed."""
+        record = await self.get(session_id)
+        await self._registry.records.write_wish(session_id, {"desired": Desired.DELETED})
+        await self._placer.wake(record.shard)
+
+    async def qr(self, session_id: str) -> QrCode:
+        """Return the QR code on display.
+
+        Raises:
+            CodeNotAvailableError: there is none now; `ids` has the state.
+        """
+        record = await self.get(session_id)
+        code = await self._registry.codes.get(session_id) if record.status in NEEDS_SCAN else None
+        if not isinstance(code, QrCode):
+            raise CodeNotAvailableError(
+                "no QR code is on display", hint=_qr_hint(record), session_id=session_id, state=record.status
+            )
+        return code
+
+    async def pairing_code(self, session_id: str, phone: str) -> PairingCode:
+        """Ask WhatsApp for a pairing code for this phone number."""
+        digits = phone_digits(phone)
+        record = await self._need(session_id, NEEDS_SCAN, "a pairing code needs a session that waits for a scan")
+        result = await self._ask(record, CommandKind.PAIRING_CODE, {"phone": digits})
+        return PairingCode(code=str(result["code"]), phone=digits, seen_at=utc_now())
+
+    async def logout(self, session_id: str) -> SessionRecord:
+        """Unlink the device at WhatsApp and void its backups; the session then waits for an explicit start."""
+        record = await self._need(session_id, LOGGED_IN, "only a logged-in session can be logged out")
+        await self._ask(record, CommandKind.LOGOUT, {})
+        return await self.get(session_id)
+
+    async def backup(self, session_id: str) -> SessionRecord:
+        """Take a hot copy and an archive now."""
+        record = await self._need(session_id, LOGGED_IN, "only a logged-in session can be backed up")
+        await self._ask(record, CommandKind.BACKUP, {})
+        return await self.get(session_id)
+
+    async def send_text(self, session_id: str, *, to: str, text: str) -> SentMessage:
+        """Send a text message.
+
+        Raises:
+            SessionNotConnectedError: certainly not sent; `ids` has the state.
+            ShardUnavailableError: certainly not sent.
+            ActionFailedError: WhatsApp Web refused it; certainly not sent.
+            OutcomeUnknownError: it may have been sent.
+        """
+        connected = frozenset({SessionState.CONNECTED})
+        record = await self._need(session_id, connected, "the session is not connected")
+        result = await self._ask(record, CommandKind.SEND_TEXT, {"to": to, "text": text})
+        return SentMessage(message_id=result["message_id"], ack=result["ack"], timestamp=result["timestamp"])
+
+    async def shards(self) -> tuple[ShardView, ...]:
+        """Return every shard ever seen."""
+        return await self._registry.shards.all()
+
+    async def check_redis(self) -> RedisHealth:
+        """Ask Redis."""
+        return await self._health.redis()
+
+    async def check_object_store(self) -> ObjectStoreHealth:
+        """Ask the object store."""
+        return await self._health.object_store()
+
+    async def _need(self, session_id: str, states: frozenset[SessionState], complaint: str) -> SessionRecord:
+        record = await self.get(session_id)
+        if record.status not in states:
+            raise SessionNotConnectedError(
+                complaint, session_id=session_id, state=record.status, reason=record.reason, outcome="not_sent"
+            )
+        return record
+
+    async def _ask(self, record: SessionRecord, kind: CommandKind, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await ask_shard(self._registry, record, kind, arguments, timeout_s=self._timeout_s)
+
+
+def _fits(record: SessionRecord, status: SessionState | None, workspace_id: str | None, shard: str | None) -> bool:
+    return (
+        record.desired is not Desired.DELETED
+        and (status is None or record.status is status)
+        and (workspace_id is None or record.workspace_id == workspace_id)
+        and (shard is None or record.shard == shard)
+    )
+
+
+def _qr_hint(record: SessionRecord) -> str:
+    if record.status in LOGGED_IN:
+        return "the session is logged in and needs no scan"
+    if record.status is SessionState.PAIRING:
+        return "a pairing code is on display instead"
+    if record.status in WAITS_FOR_START or record.desired is Desired.STOPPED:
+        return "start the session first"
+    return "wait until the session's status is qr"

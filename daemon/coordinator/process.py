@@ -1,0 +1,135 @@
+"""One coordinator process: HTTP, reconcile loop, retention and webhooks under one task group, until told to stop."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from daemon.api.app import build_app
+from daemon.coordinator.directory import Directory
+from daemon.coordinator.health import Health
+from daemon.coordinator.leader import Leadership
+from daemon.coordinator.placer import Placer
+from daemon.coordinator.reconcile import Reconciler
+from daemon.coordinator.retention import Retention
+from daemon.core.errors import FatalError
+from daemon.core.loops import run_every
+from daemon.core.settings import Settings
+from daemon.core.signals import stop_on_signals
+from daemon.objectstore.archives import Archives
+from daemon.objectstore.config import object_store_config
+from daemon.registry.registry import Registry
+from daemon.webhooks.dispatcher import WebhookDispatcher
+
+log = structlog.get_logger()
+
+_RETENTION_INTERVAL_S = 60.0
+_HTTP_SHUTDOWN_S = 10
+
+
+class CannotListenError(FatalError):
+    """The HTTP port cannot be opened."""
+
+    code = "cannot_listen"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process stops as one."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Coordinator:
+    """Everything a coordinator owns."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._who = f"{socket.gethostname()}-{os.getpid()}"
+        self._registry = Registry(settings)
+        self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="objectstore")
+        self._archives = Archives(object_store_config(settings.object_store), self._executor)
+        self._leadership = Leadership(self._registry, self._who)
+        self._placer = Placer(self._registry)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises:
+            CannotListenError: the port is taken or the address is not ours.
+        """
+        stop_on_signals(self._stop)
+        listener = self._listen()
+        reconciler = Reconciler(
+            self._registry, self._placer, self._leadership, grace_s=self._settings.shard.grace_ms / 1000
+        )
+        retention = Retention(
+            self._registry,
+            self._archives,
+            self._leadership,
+            grace_s=self._settings.backup.tombstone_grace_ms / 1000,
+        )
+        webhooks = WebhookDispatcher(self._registry.events, self._settings.webhook, consumer=self._who)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._serve(listener), name="http")
+                tasks.create_task(
+                    run_every(
+                        self._settings.coordinator.reconcile_interval_ms / 1000,
+                        reconciler.cycle,
+                        name="reconcile",
+                        stop=self._stop,
+                    )
+                )
+                tasks.create_task(run_every(_RETENTION_INTERVAL_S, retention.cycle, name="retention", stop=self._stop))
+                tasks.create_task(webhooks.run(self._stop), name="webhooks")
+        finally:
+            await self._registry.close()
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        log.info("coordinator stopped")
+
+    def _listen(self) -> socket.socket:
+        host, port = self._settings.coordinator.host, self._settings.coordinator.port
+        try:
+            return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        except OSError as error:
+            raise CannotListenError(
+                f"cannot listen on {host}:{port}: {error.strerror}",
+                hint="another process has the port; set COORDINATOR_PORT or COORDINATOR_HOST",
+            ) from error
+
+    def _app(self) -> FastAPI:
+        health = Health(self._registry, self._archives, self._settings.object_store.bucket)
+        directory = Directory(
+            self._registry,
+            self._placer,
+            health,
+            command_timeout_s=self._settings.coordinator.command_timeout_ms / 1000,
+        )
+        return build_app(directory, self._settings.coordinator)
+
+    async def _serve(self, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            self._app(),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_HTTP_SHUTDOWN_S,
+            lifespan="off",
+            ws="none",
+        )
+        server = _Server(config)
+        host, port = listener.getsockname()[:2]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            log.info("coordinator listens", host=host, port=port, coordinator=self._who)
+            await self._stop.wait()
+            server.should_exit = True

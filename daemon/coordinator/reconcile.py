@@ -1,0 +1,150 @@
+"""The reconcile loop: look at everything once, plan, then act in steps that are safe to repeat.
+
+It is level-triggered: whatever message was lost, whatever coordinator died half-way, the next look repairs it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from daemon.coordinator.leader import Leadership
+from daemon.coordinator.placer import Placer
+from daemon.core.clock import mono_s, utc_now
+from daemon.core.errors import ConflictError, SessionNotFoundError
+from daemon.placement.plan import Move, Placeable, plan_moves
+from daemon.placement.ring import ShardLoad
+from daemon.registry.membership import ShardView
+from daemon.registry.registry import Registry
+from daemon.registry.tombstones import Tombstone
+from daemon.sessions.record import SessionRecord
+from daemon.sessions.states import AT_REST, WAITS_FOR_START, Desired, SessionState
+
+log = structlog.get_logger()
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Everything one cycle decides on."""
+
+    records: tuple[SessionRecord, ...]
+    shards: tuple[ShardView, ...]
+    loads: Mapping[str, ShardLoad]
+    in_grace: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """What one cycle does."""
+
+    moves: tuple[Move, ...]
+    finish_delete: tuple[SessionRecord, ...]
+    mark_stopped: tuple[SessionRecord, ...]
+    unplace: tuple[SessionRecord, ...]
+
+
+def plan_steps(view: View) -> Steps:
+    """Decide what to do about a view."""
+    wanted = tuple(
+        Placeable(session_id=record.session_id, shard=record.shard)
+        for record in view.records
+        if record.desired is Desired.RUNNING and record.status not in WAITS_FOR_START
+    )
+    alive = frozenset(view.loads)
+    return Steps(
+        moves=plan_moves(wanted, view.loads, in_grace=view.in_grace),
+        finish_delete=tuple(record for record in view.records if record.desired is Desired.DELETED),
+        mark_stopped=tuple(
+            record
+            for record in view.records
+            if record.desired is Desired.STOPPED
+            and record.status is not SessionState.STOPPED
+            and (record.status in AT_REST or record.shard not in alive)
+        ),
+        unplace=tuple(
+            record
+            for record in view.records
+            if record.desired is Desired.STOPPED and record.status is SessionState.STOPPED and record.shard
+        ),
+    )
+
+
+class Reconciler:
+    """The loop's state: since when each shard has been gone, by this process's monotonic clock."""
+
+    def __init__(self, registry: Registry, placer: Placer, leadership: Leadership, *, grace_s: float) -> None:
+        self._registry = registry
+        self._placer = placer
+        self._leadership = leadership
+        self._grace_s = grace_s
+        self._gone_since_mono_s: dict[str, float] = {}
+
+    async def cycle(self) -> None:
+        """Look and act once, if this coordinator leads."""
+        if not await self._leadership.keep():
+            return
+        await self.apply(plan_steps(await self.look()))
+
+    async def look(self) -> View:
+        """Return one immutable view."""
+        shards = await self._registry.shards.all()
+        loads = await self._placer.loads(shards)
+        records = tuple(await self._registry.records.all())
+        return View(records=records, shards=shards, loads=loads, in_grace=self._note_gone(shards))
+
+    def _note_gone(self, shards: tuple[ShardView, ...]) -> frozenset[str]:
+        now_mono_s = mono_s()
+        gone = {shard.name for shard in shards if not shard.alive}
+        for name in gone - self._gone_since_mono_s.keys():
+            self._gone_since_mono_s[name] = now_mono_s
+            log.warning("shard is gone", shard=name, sessions_move_in_s=self._grace_s)
+        for name in self._gone_since_mono_s.keys() - gone:
+            log.info("shard is back", shard=name, after_s=round(now_mono_s - self._gone_since_mono_s.pop(name), 1))
+        return frozenset(name for name, since in self._gone_since_mono_s.items() if now_mono_s - since < self._grace_s)
+
+    async def apply(self, steps: Steps) -> None:
+        """Do the steps one after another."""
+        for move in steps.moves:
+            await self._unless_gone(self._placer.apply, move)
+        for record in steps.mark_stopped:
+            await self._unless_gone(self._mark_stopped, record)
+        for record in steps.unplace:
+            await self._unless_gone(self._unplace, record)
+        for record in steps.finish_delete:
+            await self._unless_gone(self._finish_delete, record)
+
+    async def _unless_gone(self, step: Callable[[_T], Awaitable[None]], what: _T) -> None:
+        try:
+            await step(what)
+        except (SessionNotFoundError, ConflictError) as error:
+            log.debug("step skipped", code=error.code)  # the next look decides anew
+
+    async def _mark_stopped(self, record: SessionRecord) -> None:
+        await self._registry.records.write_at_rest(
+            record.session_id, {"status": SessionState.STOPPED, "status_at": utc_now(), "reason": None}
+        )
+
+    async def _unplace(self, record: SessionRecord) -> None:
+        # A stopped session takes no room on any shard; the ring finds it a place when it is started again.
+        await self._registry.records.place(record.session_id, None, record.shard)
+
+    async def _finish_delete(self, record: SessionRecord) -> None:
+        if await self._registry.leases.held([record.session_id]):
+            await self._placer.wake(record.shard)
+            return
+        # The tombstone first: without it the archives would be found again by a session of the same id.
+        known = await self._registry.leases.known_token(record.session_id) or 0
+        await self._registry.tombstones.put(
+            Tombstone(
+                session_id=record.session_id,
+                workspace_id=record.workspace_id,
+                void_token=max(record.token, known),
+                at=utc_now(),
+            )
+        )
+        await self._registry.records.forget(record.session_id)
+        if record.shard is not None:
+            await self._registry.records.unplace(record.shard, [record.session_id])
+        log.info("session deleted", session_id=record.session_id)

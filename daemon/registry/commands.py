@@ -1,0 +1,179 @@
+"""Commands to shards: a stream for each shard, a claim and a reply for each command.
+
+The stream is read at least once (an entry stays pending until it is dropped, also across a kill -9 of the shard); the
+claim makes it happen at most once.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from daemon.core.errors import RedisUnavailableError
+from daemon.core.ids import new_id
+from daemon.registry import keys
+from daemon.registry.link import RedisLink, redis_errors
+from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
+
+_GROUP = "shard"
+_REMEMBER_MS = 3_600_000
+_STREAM_MAX = 10_000
+
+
+class Claim(StrEnum):
+    """What trying to claim a command said."""
+
+    MINE = "mine"
+    TAKEN = "taken"
+    """The other side decided first, or this shard's earlier process began it."""
+    TOO_OLD = "too_old"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """A command as it came out of the stream."""
+
+    entry_id: str
+    command: Command
+
+    @property
+    def given_at_ms(self) -> int:
+        """When it was given, in milliseconds of Redis' clock."""
+        return int(self.entry_id.partition("-")[0])
+
+
+class Commands:
+    """Command streams in Redis."""
+
+    def __init__(self, link: RedisLink, *, max_age_ms: int) -> None:
+        self._link = link
+        self._max_age_ms = max_age_ms
+
+    async def give(self, shard: str, kind: CommandKind, session_id: str, arguments: Mapping[str, Any]) -> Command:
+        """Put a command into a shard's stream and return it; `wait` gives the answer."""
+        command = Command(command_id=new_id("cmd"), kind=kind, session_id=session_id, arguments=arguments)
+        fields: dict[Any, Any] = {
+            "command_id": command.command_id,
+            "kind": kind.value,
+            "session_id": session_id,
+            "arguments": json.dumps(dict(arguments)),
+        }
+        with redis_errors("take a command"):
+            await self._link.text.xadd(keys.commands(shard), fields, maxlen=_STREAM_MAX, approximate=True)
+        return command
+
+    async def wait(self, command: Command, *, timeout_s: float) -> Reply | None:
+        """Return the reply, or None when none came in time.
+
+        Raises:
+            RedisUnavailableError: Redis went away while waiting: the outcome is unknown.
+        """
+        key = keys.command_reply(command.command_id)
+        try:
+            with redis_errors("give a reply"):
+                found = await asyncio.wait_for(
+                    self._link.blocking.blpop([key], timeout=timeout_s),
+                    timeout_s + 2,
+                )
+        except TimeoutError:
+            raise RedisUnavailableError("Redis did not give a reply: no answer") from None
+        return _reply_from_text(found[1]) if found else None
+
+    async def claim(self, command_id: str, who: str, *, given_at_ms: int = 0) -> Claim:
+        """Decide a command's fate, if nobody did before.
+
+        The shard gives `given_at_ms` and is refused when the command is older than anybody would wait for; the
+        coordinator that gives up waiting leaves it 0.
+        """
+        max_age_ms = self._max_age_ms if given_at_ms else 0
+        answer = await self._link.run(
+            "claim", [keys.command_claim(command_id)], [who, given_at_ms, max_age_ms, _REMEMBER_MS]
+        )
+        return {1: Claim.MINE, 0: Claim.TAKEN}.get(int(answer), Claim.TOO_OLD)
+
+    async def reply(self, command_id: str, reply: Reply) -> None:
+        """Answer a command."""
+        key = keys.command_reply(command_id)
+        with redis_errors("take a reply"):
+            pipe = self._link.text.pipeline(transaction=True)
+            pipe.lpush(key, _reply_to_text(reply))
+            pipe.pexpire(key, _REMEMBER_MS)
+            await pipe.execute()
+
+    async def join(self, shard: str) -> None:
+        """Create the shard's stream and group if missing."""
+        with redis_errors("make a command stream"):
+            try:
+                await self._link.text.xgroup_create(keys.commands(shard), _GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    async def pending(self, shard: str) -> list[Received]:
+        """Return what an earlier process of this shard took and did not drop."""
+        with redis_errors("read pending commands"):
+            answer = await self._link.text.xreadgroup(_GROUP, shard, {keys.commands(shard): "0"}, count=1000)
+        return _received(answer)
+
+    async def take(self, shard: str, *, block_ms: int) -> list[Received]:
+        """Wait up to `block_ms` for new commands."""
+        with redis_errors("read commands"):
+            answer = await self._link.blocking.xreadgroup(
+                _GROUP, shard, {keys.commands(shard): ">"}, count=100, block=block_ms
+            )
+        return _received(answer)
+
+    async def drop(self, shard: str, entry_id: str) -> None:
+        """Acknowledge and remove a command whose reply is written."""
+        with redis_errors("drop a command"):
+            pipe = self._link.text.pipeline(transaction=True)
+            pipe.xack(keys.commands(shard), _GROUP, entry_id)
+            pipe.xdel(keys.commands(shard), entry_id)
+            await pipe.execute()
+
+
+def entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
+    """Return (entry id, fields) of one stream from an XREAD answer, in either protocol version's shape."""
+    if not answer:
+        return []
+    streams = answer.values() if isinstance(answer, dict) else [stream[1] for stream in answer]
+    found: list[tuple[str, dict[str, str]]] = []
+    for stream in streams:
+        batch = stream[0] if stream and isinstance(stream[0], list) else stream
+        found += [(entry_id, fields) for entry_id, fields in batch if fields]
+    return found
+
+
+def _received(answer: Any) -> list[Received]:
+    return [
+        Received(
+            entry_id=entry_id,
+            command=Command(
+                command_id=fields["command_id"],
+                kind=CommandKind(fields["kind"]),
+                session_id=fields["session_id"],
+                arguments=json.loads(fields["arguments"]),
+            ),
+        )
+        for entry_id, fields in entries(answer)
+    ]
+
+
+def _reply_to_text(reply: Reply) -> str:
+    return json.dumps(
+        {
+            "outcome": reply.outcome.value,
+            "result": dict(reply.result),
+            "code": reply.code,
+            "message": reply.message,
+        }
+    )
+
+
+def _reply_from_text(text: str) -> Reply:
+    raw = json.loads(text)
+    return Reply(outcome=Outcome(raw["outcome"]), result=raw["result"], code=raw["code"], message=raw["message"])

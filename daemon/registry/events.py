@@ -1,0 +1,115 @@
+"""The event stream: what happened to sessions, waiting to be delivered to Laravel.
+
+Entries leave the stream only when delivered or buried among the dead letters, so nothing is lost while nobody reads.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from daemon.core.clock import iso, parse_iso
+from daemon.registry import keys
+from daemon.registry.commands import entries
+from daemon.registry.link import RedisLink, redis_errors
+from daemon.sessions.events import Event, EventKind
+
+_GROUP = "webhooks"
+_DEAD_MAX = 100_000
+
+
+class EventStream:
+    """The stream of events in Redis."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def publish(self, event: Event) -> None:
+        """Append one event.
+
+        Raises:
+            RedisUnavailableError: it may or may not be there; publish again with the same event id.
+        """
+        with redis_errors("take an event"):
+            await self._link.text.xadd(keys.EVENTS, {"event": _to_text(event)})
+
+    async def join(self) -> None:
+        """Create the consumer group if missing; it begins at the oldest entry."""
+        with redis_errors("make the event group"):
+            try:
+                await self._link.text.xgroup_create(keys.EVENTS, _GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    async def take(self, consumer: str, count: int, block_ms: int) -> list[tuple[str, Event]]:
+        """Wait up to `block_ms` for new events; each goes to one consumer only."""
+        with redis_errors("read events"):
+            answer = await self._link.blocking.xreadgroup(
+                _GROUP, consumer, {keys.EVENTS: ">"}, count=count, block=block_ms
+            )
+        return _parsed(entries(answer))
+
+    async def reclaim(self, consumer: str, idle_ms: int, count: int) -> list[tuple[str, Event]]:
+        """Take over up to `count` events that their consumer has not acknowledged for `idle_ms`."""
+        with redis_errors("reclaim events"):
+            answer: Any = await self._link.text.xautoclaim(
+                keys.EVENTS, _GROUP, consumer, min_idle_time=idle_ms, start_id="0-0", count=count
+            )
+        return _parsed([(entry_id, fields) for entry_id, fields in answer[1] if fields])
+
+    async def done(self, entry_ids: Sequence[str]) -> None:
+        """Acknowledge and remove delivered events."""
+        if not entry_ids:
+            return
+        with redis_errors("acknowledge events"):
+            pipe = self._link.text.pipeline(transaction=True)
+            pipe.xack(keys.EVENTS, _GROUP, *entry_ids)
+            pipe.xdel(keys.EVENTS, *entry_ids)
+            await pipe.execute()
+
+    async def bury(self, entry_id: str, event: Event, error: str) -> None:
+        """Move an event that was given up to the dead letters, with the reason."""
+        with redis_errors("bury an event"):
+            await self._link.text.xadd(
+                keys.DEAD_LETTERS, {"event": _to_text(event), "error": error}, maxlen=_DEAD_MAX, approximate=True
+            )
+        await self.done([entry_id])
+
+    async def waiting(self) -> int:
+        """Return how many events are not delivered yet."""
+        with redis_errors("count events"):
+            return int(await self._link.text.xlen(keys.EVENTS))
+
+
+def _to_text(event: Event) -> str:
+    return json.dumps(
+        {
+            "id": event.event_id,
+            "event": event.kind.value,
+            "session_id": event.session_id,
+            "workspace_id": event.workspace_id,
+            "user_id": event.user_id,
+            "timestamp": iso(event.at),
+            "data": dict(event.data),
+        },
+        separators=(",", ":"),
+    )
+
+
+def _parsed(found: list[tuple[str, dict[str, str]]]) -> list[tuple[str, Event]]:
+    parsed = []
+    for entry_id, fields in found:
+        raw = json.loads(fields["event"])
+        event = Event(
+            event_id=raw["id"],
+            kind=EventKind(raw["event"]),
+            session_id=raw["session_id"],
+            workspace_id=raw["workspace_id"],
+            user_id=raw["user_id"],
+            at=parse_iso(raw["timestamp"]),
+            data=raw["data"],
+        )
+        parsed.append((entry_id, event))
+    return parsed

@@ -1,0 +1,31 @@
+"""The registry as one value: every part of it over one connection."""
+
+from daemon.core.settings import Settings
+from daemon.registry.codes import Codes
+from daemon.registry.commands import Commands
+from daemon.registry.copies import HotCopies
+from daemon.registry.events import EventStream
+from daemon.registry.leases import Leases
+from daemon.registry.link import RedisLink
+from daemon.registry.membership import Membership
+from daemon.registry.records import Records
+from daemon.registry.tombstones import Tombstones
+
+
+class Registry:
+    """All of what is in Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.link = RedisLink(settings.redis)
+        self.records = Records(self.link)
+        self.leases = Leases(self.link, ttl_ms=settings.shard.lease_ttl_ms)
+        self.copies = HotCopies(self.link)
+        self.codes = Codes(self.link)
+        self.shards = Membership(self.link)
+        self.commands = Commands(self.link, max_age_ms=settings.coordinator.command_timeout_ms)
+        self.events = EventStream(self.link)
+        self.tombstones = Tombstones(self.link)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.link.close()

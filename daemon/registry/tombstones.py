@@ -1,0 +1,54 @@
+"""Tombstones: logins that were ended on purpose, whose archives are removed after a grace period."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from daemon.core.clock import iso, parse_iso
+from daemon.registry import keys
+from daemon.registry.link import RedisLink, redis_errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tombstone:
+    """Archives of this session with a token up to `void_token` may be removed some time after `at`."""
+
+    session_id: str
+    workspace_id: str
+    void_token: int
+    at: datetime
+
+
+class Tombstones:
+    """Tombstones in Redis."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def put(self, tombstone: Tombstone) -> None:
+        """Write or replace the tombstone of a session."""
+        body = json.dumps(asdict(tombstone) | {"at": iso(tombstone.at)}, separators=(",", ":"))
+        with redis_errors("write a tombstone"):
+            await self._link.text.hset(keys.TOMBSTONES, tombstone.session_id, body)
+
+    async def get(self, session_id: str) -> Tombstone | None:
+        """Return the tombstone of a session, or None."""
+        with redis_errors("read a tombstone"):
+            body = await self._link.text.hget(keys.TOMBSTONES, session_id)
+        return _parse(body) if body else None
+
+    async def all(self) -> list[Tombstone]:
+        """Return all tombstones."""
+        with redis_errors("read tombstones"):
+            found = await self._link.text.hgetall(keys.TOMBSTONES)
+        return [_parse(body) for body in found.values()]
+
+    async def remove(self, session_id: str) -> None:
+        """Remove a tombstone whose archives are gone."""
+        with redis_errors("remove a tombstone"):
+            await self._link.text.hdel(keys.TOMBSTONES, session_id)
+
+
+def _parse(body: str) -> Tombstone:
+    raw = json.loads(body)
+    return Tombstone(**(raw | {"at": parse_iso(raw["at"])}))
