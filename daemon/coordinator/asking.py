@@ -1,4 +1,4 @@
-"""Asking a shard to do something once: give the command, wait for the reply, and never confuse "not done" with "unknown"."""
+"""Asking a shard to do something once, and never confusing "not done" with "nobody knows"."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ async def ask_shard(
         OutcomeUnknownError: it was begun, or Redis went away: it may have happened.
         SessionNotConnectedError, ActionFailedError: the shard answered that it did not happen.
     """
-    ids = {"session_id": record.session_id, "shard": record.shard, "state": record.status}
+    ids: dict[str, Any] = {"session_id": record.session_id, "shard": record.shard, "state": record.status}
     if record.shard is None or not await registry.shards.alive(record.shard):
         raise ShardUnavailableError("the session's shard is down", outcome="not_sent", **ids)
     command = await registry.commands.give(record.shard, kind, record.session_id, arguments)
@@ -37,7 +37,7 @@ async def ask_shard(
     raise _error_of(reply, ids)
 
 
-async def _reply_or_settle(registry: Registry, command: Command, timeout_s: float, ids: Mapping[str, object]) -> Reply:
+async def _reply_or_settle(registry: Registry, command: Command, timeout_s: float, ids: Mapping[str, Any]) -> Reply:
     try:
         reply = await registry.commands.wait(command, timeout_s=timeout_s)
         if reply is not None:
@@ -59,7 +59,7 @@ async def _reply_or_settle(registry: Registry, command: Command, timeout_s: floa
     )
 
 
-def _error_of(reply: Reply, ids: Mapping[str, object]) -> BlazzError:
+def _error_of(reply: Reply, ids: Mapping[str, Any]) -> BlazzError:
     if reply.outcome is Outcome.UNKNOWN:
         return OutcomeUnknownError(
             reply.message, hint="look at the chat before sending again", outcome="unknown", cause=reply.code, **ids

@@ -1,0 +1,34 @@
+"""What every session on this shard shares, as one frozen value."""
+
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from daemon.core.settings import Settings
+from daemon.objectstore.archives import Archives
+from daemon.registry.registry import Registry
+from shards.identity import ShardIdentity
+from shards.leases import LeaseKeeper
+from shards.page.bundle import Bundle
+from shards.profile.layout import ShardLayout
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardContext:
+    """The shard's shared parts."""
+
+    settings: Settings
+    identity: ShardIdentity
+    registry: Registry
+    archives: Archives
+    keeper: LeaseKeeper
+    layout: ShardLayout
+    bundle: Bundle
+    chromium: str
+    """Version of the Chromium binary, as `156.0.8078.79`."""
+    executor: Executor
+    """Bounded threads for everything that blocks: file copies, zip, hashing."""
+    start_slots: asyncio.Semaphore
+    """How many sessions may start at once; a slot is held until the page is loaded."""
+    backup_slots: asyncio.Semaphore
+    """How many snapshots may be taken at once."""

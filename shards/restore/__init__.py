@@ -1,0 +1,1 @@
+"""Which copy of a session to restore, and restoring it."""
