@@ -1,0 +1,1 @@
+"""Chromium: its flags, its process group, its exit, and the DevTools connection. Knows nothing of WhatsApp."""

@@ -1,0 +1,52 @@
+"""What /proc says about processes and process groups: start time, members, command line. Changes nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessStat:
+    """One line of /proc/<pid>/stat, as far as it is needed (proc(5))."""
+
+    pid: int
+    state: str
+    pgid: int
+    start_ticks: int
+    """Clock ticks from boot to the start of the process: with the pid and the boot id it names a process for ever."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it can still do something; a zombie cannot."""
+        return self.state not in {"Z", "X"}
+
+
+def read_stat(pid: int) -> ProcessStat | None:
+    """Return what is known of a process, or None if there is none."""
+    try:
+        line = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    # The name may hold spaces and brackets: the fields begin after its last closing bracket.
+    fields = line.rpartition(")")[2].split()
+    return ProcessStat(pid=pid, state=fields[0], pgid=int(fields[2]), start_ticks=int(fields[19]))
+
+
+def group_members(pgid: int) -> list[ProcessStat]:
+    """Return the running processes of a process group."""
+    stats = (read_stat(int(entry.name)) for entry in _PROC.iterdir() if entry.name.isdigit())
+    return [stat for stat in stats if stat is not None and stat.pgid == pgid and stat.running]
+
+
+def command_line(pid: int) -> str:
+    """Return a process's arguments joined by spaces, or an empty text if there is no such process."""
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def boot_id() -> str:
+    """Return the id of this run of the kernel."""
+    return (_PROC / "sys/kernel/random/boot_id").read_text().strip()

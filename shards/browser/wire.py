@@ -1,0 +1,111 @@
+"""pyppeteer's DevTools connection, made safe to lose. The only user is `BrowserConnection`.
+
+pyppeteer's `connect()` is not used as it is, because of what its Connection does on a socket that dies (2.0.0):
+the first call returns None and later ones hang for ever, a call made before the socket opened spins the event loop at
+full speed for ever, answering a cancelled call ends the reader, and every abandoned answer is logged as "exception
+was never retrieved". This class keeps its protocol (ids, sessions, events) and replaces exactly these parts.
+"""
+
+import asyncio
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from pyppeteer.connection import CDPSession, Connection  # type: ignore[import-untyped]
+from pyppeteer.errors import NetworkError  # type: ignore[import-untyped]
+from websockets.exceptions import WebSocketException
+
+SOCKET_ERRORS = (OSError, WebSocketException, EOFError)
+
+
+class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
+    """One websocket to a browser. `on_lost` is called once, when the socket has closed for whatever reason."""
+
+    def __init__(self, url: str, on_lost: Callable[[], None]) -> None:
+        self.opened = asyncio.Event()
+        self.lost = False
+        self._on_lost = on_lost
+        with warnings.catch_warnings():
+            # pyppeteer passes loop=, which websockets deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().__init__(url, asyncio.get_running_loop())
+
+    def send(self, method: str, params: dict[str, Any] | None = None) -> "asyncio.Future[Any]":
+        """Send one command; the future fails with NetworkError when the socket closes before the answer."""
+        if self.lost:
+            raise NetworkError(f"Protocol error ({method}): connection closed")
+        answer: asyncio.Future[Any] = super().send(method, params)
+        answer.add_done_callback(retrieve)
+        return answer
+
+    async def shut(self, timeout_s: float) -> None:
+        """Close the socket and wait for the reader to end."""
+        if self.opened.is_set() and not self.lost:
+            with contextlib.suppress(TimeoutError, *SOCKET_ERRORS):
+                await asyncio.wait_for(self.connection.close(), timeout_s)
+            # A stopped browser never answers the closing handshake, and leaving the reader would wait for it again.
+            self.connection.transport.abort()
+        self._recv_fut.cancel()
+        await asyncio.wait({self._recv_fut}, timeout=timeout_s)
+        self.end()
+
+    def end(self) -> None:
+        """Fail everything that waits for an answer; nothing can be sent any more."""
+        if self.lost:
+            return
+        self.lost = True
+        self._connected = False
+        for session in list(self._sessions.values()):
+            end_session(session)
+        self._sessions.clear()
+        _fail_all(self._callbacks)
+        self._on_lost()
+
+    async def _recv_loop(self) -> None:
+        try:
+            async with self._ws as connection:
+                self.connection = connection
+                self._connected = True
+                self.opened.set()
+                while True:
+                    await self._on_message(await connection.recv())
+        except SOCKET_ERRORS:
+            pass
+        finally:
+            self.end()
+
+    async def _async_send(self, msg: str, callback_id: int) -> None:
+        try:
+            await self.connection.send(msg)
+        except SOCKET_ERRORS:
+            self.end()
+
+    def _on_response(self, msg: dict[str, Any]) -> None:
+        answer = self._callbacks.get(msg.get("id", -1))
+        if answer is not None and answer.done():
+            self._callbacks.pop(msg["id"])
+            return
+        super()._on_response(msg)
+
+    async def _on_close(self) -> None:
+        self.end()
+
+
+def end_session(session: CDPSession) -> None:
+    """Fail everything that waits for an answer of this session, and all later calls."""
+    _fail_all(session._callbacks)
+    session._connection = None
+
+
+def retrieve(answer: "asyncio.Future[Any]") -> None:
+    """Look at a future's exception, so that asyncio does not log it when nobody waits for it any more."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _fail_all(callbacks: dict[int, "asyncio.Future[Any]"]) -> None:
+    for answer in callbacks.values():
+        if not answer.done():
+            answer.set_exception(NetworkError("connection closed"))
+    callbacks.clear()
