@@ -1,0 +1,40 @@
+// Starts the page: waits as a cold machine would, connects, and fills the caches in the background.
+(function (g) {
+  'use strict';
+  const core = g.__standin;
+  const { N, cfg, session, storage } = core;
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+  async function precache() {
+    navigator.serviceWorker.addEventListener('message', (event) => (core.sw = event.data));
+    const registration = await navigator.serviceWorker.register('/sw.js');
+    const worker = registration.active || registration.installing || registration.waiting;
+    const start = () => registration.active && registration.active.postMessage('precache');
+    if (registration.active) start();
+    else worker.addEventListener('statechange', () => worker.state === 'activated' && start());
+  }
+
+  async function fillCaches() {
+    if (cfg.sw && navigator.serviceWorker) {
+      // A client may have turned service workers off (wppconnect does); the page lives without.
+      await precache().catch((e) => (core.sw = { error: String(e) }));
+    }
+    for (const [url] of cfg.httpFiles) await (await fetch(url)).arrayBuffer();
+    core.httpDone = cfg.httpFiles.length;
+  }
+
+  async function start() {
+    await sleep(cfg.coldMs);
+    // Clients take this as the sign that the page's main script has run.
+    setTimeout(() => (g.Debug = { VERSION: cfg.version }), 120);
+    // Half a profile is no log-in: an identity without its key could never answer the server.
+    if (core.state.me && !(await storage.get('wawc_db_enc', 'keys', 'noise'))) await storage.wipe();
+    session.connect();
+    fillCaches().catch((e) => console.error('[standin] caches', e));
+  }
+
+  start().catch((e) => {
+    console.error('[standin] start', e);
+    N('WAWebBackendEventBus').BackendEventBus.trigger('storage_initialization_error', e);
+  });
+})(self);

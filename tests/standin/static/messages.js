@@ -1,0 +1,140 @@
+// Messages in both directions. A message counts as sent when the server has acknowledged it. A refused type never
+// shows up in a chat; any other message the server refuses stays there as failed, as on the real page.
+(function (g) {
+  'use strict';
+  const core = g.__standin;
+  const { N, cfg } = core;
+
+  const outbox = new Map(); // message id -> {frame, resolve, reject}, until the server has answered
+  const uploaded = new Map(); // file hash -> base64 bytes, until a message has taken them
+
+  // Puts a message into its chat and into the stores; `data` is a model or its attributes.
+  function add(data) {
+    const Msg = N('WAWebMsgModel').default;
+    const chats = N('WAWebChatCollection').ChatCollection;
+    const message = data instanceof Msg ? data : new Msg(data);
+    const chat = chats.get(message.id.remote) || chats.add(chats.create(message.id.remote));
+    N('WAWebMsgCollection').MsgCollection.add(message);
+    chat.msgs.add(message);
+    chat.lastReceivedKey = message.id;
+    chat.t = message.t;
+    if (!message.id.fromMe && message.isNewMsg) chat.unreadCount = (chat.unreadCount || 0) + 1;
+    const row = {
+      id: message.id.toString(),
+      rowId: Date.now(),
+      from: String(message.from),
+      to: String(message.to),
+      t: message.t,
+      type: message.type,
+      ack: message.ack,
+      msgRowOpaqueData: { body: message.body, caption: message.caption },
+    };
+    core.storage.put('model-storage', 'message', row).catch((e) => console.error('[standin] message row', e));
+    return message;
+  }
+
+  // Resolves with the server's acknowledgement, rejects with its refusal. While the connection is down the frame
+  // waits and is sent again after the next log-in; the server knows a repeated id.
+  function offer(frame) {
+    return new Promise((resolve, reject) => {
+      outbox.set(frame.id, { frame, resolve, reject });
+      if (core.session.isOpen()) core.session.tell(frame);
+    });
+  }
+
+  function answered(id) {
+    const waiting = outbox.get(id);
+    outbox.delete(id);
+    return waiting || { resolve() {}, reject() {} };
+  }
+
+  function resend() {
+    for (const { frame } of outbox.values()) core.session.tell(frame);
+  }
+
+  // Asks the server about a message type that this page has no sending path for; it always refuses.
+  async function checkType(type) {
+    if (cfg.messageTypes.includes(type)) return;
+    await offer({ t: 'message', id: await N('WAWebMsgKey').default.newId(), to: null, type });
+  }
+
+  function frameOf(chat, message) {
+    const { type, body, caption, filename, mimetype, filehash, quotedStanzaID } = message;
+    const media = uploaded.get(filehash);
+    uploaded.delete(filehash);
+    const id = message.id.id;
+    const to = chat.id.toString();
+    return { t: 'message', id, to, type, body, caption, filename, mimetype, filehash, quoted: quotedStanzaID, media };
+  }
+
+  // As on the real page: returns [promise of the message in the chat, promise of the server's result].
+  function send(chat, data) {
+    const modelled = cfg.messageTypes.includes(data.type);
+    const accepted = (async () => {
+      const message = modelled ? add(data) : data;
+      try {
+        await offer(frameOf(chat, message));
+      } catch (e) {
+        message.ack = N('WAWebAck').ACK.FAILED;
+        throw e;
+      }
+      message.ack = N('WAWebAck').ACK.SENT;
+      return { messageSendResult: 'OK', t: message.t };
+    })();
+    accepted.catch(() => {}); // reported to whoever awaits the result
+    const shown = modelled
+      ? Promise.resolve(N('WAWebMsgCollection').MsgCollection.get(data.id))
+      : accepted.then(() => data);
+    shown.catch(() => {});
+    return [shown, accepted];
+  }
+
+  async function receive(wire) {
+    const { createWid } = N('WAWebWidFactory');
+    const MsgKey = N('WAWebMsgKey').default;
+    const from = createWid(wire.from);
+    const data = {
+      id: new MsgKey({ fromMe: false, remote: from, id: wire.id }),
+      ack: 1,
+      body: wire.body,
+      type: wire.type,
+      t: wire.ts,
+      from,
+      to: createWid(wire.to),
+      self: 'in',
+      isNewMsg: true,
+      notifyName: wire.pushname,
+      links: [],
+    };
+    // Through the namespace: wa-js replaces this function to see incoming messages.
+    await N('WAWebMsgCollection').MsgCollection.processMultipleMessages(from, [data]);
+  }
+
+  async function receipt(frame) {
+    const from = N('WAWebWidFactory').createWid(frame.from_);
+    await N('WAWebHandleChatSimpleReceipt').handleChatSimpleReceipt({
+      type: 'receipt',
+      stanzaId: 's',
+      externalIds: [frame.id],
+      from,
+      participant: null,
+      recipient: null,
+      ts: frame.ts,
+      ack: frame.ack,
+      ackString: { 2: 'delivery', 3: 'read', 4: 'played' }[frame.ack] || null,
+      offline: null,
+    });
+  }
+
+  core.messages = {
+    add,
+    send,
+    receive,
+    receipt,
+    resend,
+    checkType,
+    uploaded,
+    ack: (frame) => answered(frame.id).resolve(frame),
+    nack: (frame) => answered(frame.id).reject(new Error(frame.error)),
+  };
+})(self);
