@@ -155,7 +155,6 @@ class OutcomeUnknownError(UnavailableError):
     """The shard began the action and did not report its end: it may have happened, do not repeat it blindly."""
 
     code = "outcome_unknown"
-    http_status = 504
     retryable = False
 
 

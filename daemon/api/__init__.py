@@ -1,0 +1,1 @@
+"""The HTTP side: routes, bearer token, request and response models, problems, health. Knows only the directory."""

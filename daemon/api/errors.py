@@ -1,0 +1,37 @@
+"""Errors that only HTTP knows; the others come from `daemon.core.errors` through the directory."""
+
+from daemon.core.errors import BlazzError, InvalidInputError
+
+
+class UnauthorizedError(BlazzError):
+    """No bearer token, or a wrong one."""
+
+    code = "unauthorized"
+    http_status = 401
+
+
+class MethodNotAllowedError(BlazzError):
+    """The path exists, not with this method; `Allow` names those that do."""
+
+    code = "method_not_allowed"
+    http_status = 405
+
+
+class NotAcceptableError(BlazzError):
+    """Nothing that `Accept` asks for can be made."""
+
+    code = "not_acceptable"
+    http_status = 406
+
+
+class BodyTooLargeError(BlazzError):
+    """The request body is larger than `MAX_BODY_BYTES`."""
+
+    code = "body_too_large"
+    http_status = 413
+
+
+class InvalidJsonError(InvalidInputError):
+    """The request body is not JSON."""
+
+    code = "invalid_json"

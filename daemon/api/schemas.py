@@ -1,0 +1,152 @@
+"""What requests and answers look like, and how a record is shown.
+
+Requests refuse fields that they do not know, so that a misspelt optional one is not silently ignored.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from daemon.api.fields import Chat, Id, Instant, Phone
+from daemon.sessions.record import CopyFacts, SessionRecord
+from daemon.sessions.states import Desired, SessionState
+
+_MAX_MESSAGE_CHARS = 65_536
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+
+
+class Request(BaseModel):
+    """Base of all request bodies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CreateSession(Request):
+    """A new session; the same request again returns the same session."""
+
+    workspace_id: Id = Field(examples=["7"])
+    user_id: Id = Field(examples=["12"])
+    session_id: Id | None = Field(None, description="Default `session-{user_id}-{workspace_id}`.")
+    phone: Phone | None = Field(None, description="The number expected to link, if known.", examples=["+5511999990000"])
+    metadata: dict[MetadataKey, MetadataValue] = Field(
+        default_factory=dict, max_length=20, description="Kept and shown, never used."
+    )
+
+
+class AskPairingCode(Request):
+    """Whose phone will type the code."""
+
+    phone: Phone = Field(examples=["+5511999990000"])
+
+
+class SendText(Request):
+    """A text message, from a session named by its id or by workspace and user."""
+
+    session_id: Id | None = Field(None, examples=["session-12-7"])
+    workspace_id: Id | None = Field(None, description="With `user_id`, instead of `session_id`.", examples=[None])
+    user_id: Id | None = Field(None, examples=[None])
+    to: Chat = Field(description="Phone number or chat id.", examples=["+5511999990000"])
+    message: str = Field(min_length=1, max_length=_MAX_MESSAGE_CHARS, examples=["Hello"])
+
+    @model_validator(mode="after")
+    def _names_one_session(self) -> Self:
+        pair = (self.workspace_id, self.user_id)
+        by_id = self.session_id is not None and pair == (None, None)
+        by_pair = self.session_id is None and None not in pair
+        if not by_id and not by_pair:
+            raise ValueError("give either session_id, or both workspace_id and user_id")
+        return self
+
+
+class CopyBody(BaseModel):
+    """A stored copy of the session's state."""
+
+    at: Instant
+    size_bytes: int
+    token: int
+    generation: int
+    clean: bool = Field(description="Taken after Chromium had ended.")
+
+
+class ArchiveBody(CopyBody):
+    """A copy in the object store."""
+
+    key: str | None = Field(description="Name of the object.")
+
+
+class SessionBody(BaseModel):
+    """One session."""
+
+    session_id: str = Field(examples=["session-12-7"])
+    workspace_id: str = Field(examples=["7"])
+    user_id: str = Field(examples=["12"])
+    metadata: dict[str, str]
+    status: SessionState
+    desired: Desired = Field(description="What the operator wants.")
+    reason: str | None = Field(description="Why it is in this state, as a stable word.", examples=[None])
+    retry_at: Instant | None
+    shard: str | None = Field(description="Where it should run.", examples=["shard_00"])
+    phone: str | None = Field(description="Digits, without `+`.", examples=["5511999990000"])
+    pushname: str | None
+    paired: bool = Field(description="A phone has linked it and has not logged it out.")
+    hot_copy: CopyBody | None
+    archive: ArchiveBody | None
+    last_backup_at: Instant | None = Field(description="The newer of hot copy and archive.")
+    restored_from: str | None = Field(description="`redis`, `r2`, `local`, or null for a fresh profile.")
+    restored_at: Instant | None
+    created_at: Instant
+    status_at: Instant
+    token: int = Field(description="Fencing token of the last lease.")
+
+
+class CreatedSession(SessionBody):
+    """A session, and whether this request created it."""
+
+    created: bool
+
+
+class SessionList(BaseModel):
+    """One page of sessions; pass `next_cursor` as `cursor` for the next, null on the last."""
+
+    sessions: list[SessionBody]
+    next_cursor: str | None
+
+
+class PairingCodeBody(BaseModel):
+    """The code that the phone types to link without a camera."""
+
+    code: str = Field(examples=["ABCD1234"])
+    phone: str = Field(examples=["5511999990000"])
+    seen_at: Instant
+
+
+class SentBody(BaseModel):
+    """A message that WhatsApp took."""
+
+    message_id: str
+    session_id: str
+    outcome: str = Field("sent", examples=["sent"])
+    ack: int = Field(description="0 pending, 1 server, 2 device, 3 read, 4 played.")
+    timestamp: Instant | None
+
+
+def _shown_copy(facts: CopyFacts) -> dict[str, object]:
+    return {name: getattr(facts, name) for name in ("at", "size_bytes", "token", "generation", "clean", "key")}
+
+
+def shown(record: SessionRecord) -> dict[str, object]:
+    """Return what the API shows of a record, for `SessionBody` and the models that grow from it."""
+    same = set(SessionBody.model_fields) - {"hot_copy", "archive", "last_backup_at"}
+    copies = {"hot_copy": record.hot_copy, "archive": record.archive}
+    return {
+        **{name: getattr(record, name) for name in same},
+        **{name: _shown_copy(facts) if facts else None for name, facts in copies.items()},
+        "last_backup_at": max((facts.at for facts in copies.values() if facts), default=None),
+    }
+
+
+def session_body(record: SessionRecord) -> SessionBody:
+    """Return a session as the API shows it."""
+    return SessionBody.model_validate(shown(record))
