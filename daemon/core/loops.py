@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 
@@ -11,6 +12,7 @@ from daemon.core.clock import mono_s
 from daemon.core.errors import BlazzError
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 _LOG_AGAIN_S = 30.0
 _MAX_BACKOFF_S = 15.0
@@ -65,3 +67,20 @@ async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> bool:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
     return stop.is_set()
+
+
+async def first_done(*works: Coroutine[Any, Any, T]) -> T:
+    """Run several coroutines until the first one ends, cancel the others and wait for them; return its result.
+
+    An exception of the first one is raised as it is, not in a group, because its type decides what comes next.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        # An exception says more than a result that came in the same turn.
+        failed = next((task for task in done if task.exception() is not None), None)
+        return (failed or next(iter(done))).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

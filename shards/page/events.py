@@ -1,0 +1,60 @@
+"""Events that come out of the page: a checked reading of what the bridge sends. No I/O."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class PageEventKind(StrEnum):
+    """What an event tells."""
+
+    STATE_HINT = "state_hint"
+    """Something about the state may have changed: take a snapshot. Data: {source}."""
+    MESSAGE = "message"
+    """A message came in, or this account sent one elsewhere. Seen at least once; `id` is stable."""
+    ACK = "ack"
+    """A sent message got further: {message_id, ack, chat}; ack 1 sent, 2 delivered, 3 read, 4 played."""
+    LOGGED_OUT = "logged_out"
+    """WhatsApp ended the login: {reason}."""
+    PAGE_ERROR = "page_error"
+    """The bridge itself failed somewhere: {where, error}."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageEvent:
+    """One event. `data` holds people's words, so it is never shown in a repr."""
+
+    kind: PageEventKind
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+MAX_PAYLOAD_CHARS = 1_000_000
+
+
+def read_event(payload: object) -> PageEvent | None:
+    """Return the event in a call of the bridge's binding, or None for what the bridge never sends.
+
+    Any script in the page could call the binding, so nothing in it is believed beyond its shape.
+    """
+    if not isinstance(payload, str) or len(payload) > MAX_PAYLOAD_CHARS:
+        return None
+    try:
+        raw = json.loads(payload)
+        kind = PageEventKind(raw["kind"])
+        data = raw["data"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(data, dict) or not _REQUIRED[kind] <= data.keys():
+        return None
+    return PageEvent(kind=kind, data=data)
+
+
+_REQUIRED: Mapping[PageEventKind, frozenset[str]] = {
+    PageEventKind.STATE_HINT: frozenset({"source"}),
+    PageEventKind.MESSAGE: frozenset({"id", "from", "to", "body", "type", "timestamp", "from_me"}),
+    PageEventKind.ACK: frozenset({"message_id", "ack", "chat"}),
+    PageEventKind.LOGGED_OUT: frozenset({"reason"}),
+    PageEventKind.PAGE_ERROR: frozenset({"where", "error"}),
+}

@@ -1,0 +1,1 @@
+"""One session's life on this shard, from lease to release."""

@@ -1,0 +1,81 @@
+"""Chromium with the WhatsApp page open in it: the three things that live and die together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.core.clock import mono_s
+from daemon.core.settings import BrowserSettings
+from shards.browser.connection import BrowserConnection
+from shards.browser.flags import BrowserSpec
+from shards.browser.orphans import SUFFIX
+from shards.browser.process import BrowserProcess
+from shards.page.bundle import Bundle
+from shards.page.driver import PageTimeouts, WhatsAppPage
+from shards.page.overlay import Overlay
+
+CLOSE_GRACE_S = 15.0
+_CLOSE_PAGE_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An open page."""
+
+    process: BrowserProcess
+    connection: BrowserConnection
+    page: WhatsAppPage
+
+    async def close(self) -> bool:
+        """End Chromium and wait for its exit; True if its files are complete."""
+        await self.page.close()
+        try:
+            return await self.process.close(CLOSE_GRACE_S, self.connection)
+        finally:
+            await self.connection.close()
+
+    async def discard(self) -> None:
+        """Kill Chromium and wait for its exit."""
+        self.process.kill()
+        await self.connection.close()
+        await self.process.close(_CLOSE_PAGE_S)
+
+
+def browser_spec(settings: BrowserSettings, profile_dir: Path, notes_dir: Path, session_id: str) -> BrowserSpec:
+    """Return what to start for a session."""
+    return BrowserSpec(
+        chromium_path=settings.chromium_path,
+        profile_dir=profile_dir,
+        headless_shell="headless-shell" in settings.chromium_path.name,
+        sandbox=settings.sandbox_on,
+        extra_args=settings.extra_args,
+        user_agent=settings.user_agent,
+        pgid_file=notes_dir / f"{session_id}{SUFFIX}",
+    )
+
+
+async def open_page(process: BrowserProcess, settings: BrowserSettings, bundle: Bundle, overlay: Overlay | None) -> Opened:
+    """Connect to a started Chromium and load the page; Chromium is killed if that fails.
+
+    Raises:
+        BrowserError, PageTimeoutError: the page could not be loaded in time.
+    """
+    deadline_mono_s = mono_s() + settings.start_timeout_ms / 1000
+    connection = None
+    try:
+        connection = await BrowserConnection.open(process, timeout_s=deadline_mono_s - mono_s())
+        page = await WhatsAppPage.open(
+            connection,
+            url=settings.web_url,
+            bundle=bundle,
+            overlay=overlay,
+            timeouts=PageTimeouts(
+                load_s=max(1.0, deadline_mono_s - mono_s()), call_s=settings.page_timeout_ms / 1000
+            ),
+        )
+    except BaseException:
+        process.kill()
+        if connection is not None:
+            await connection.close()
+        await process.close(_CLOSE_PAGE_S)
+        raise
+    return Opened(process=process, connection=connection, page=page)

@@ -1,0 +1,217 @@
+"""Watching an open page: reads its state again and again and turns changes into record, events and endings."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from daemon.core.clock import mono_s, utc_now
+from daemon.core.errors import BrowserError, PageTimeoutError
+from daemon.sessions.events import EventKind
+from daemon.sessions.states import LOGGED_IN, SessionState
+from shards.page.driver import WhatsAppPage
+from shards.page.events import PageEvent, PageEventKind
+from shards.page.state import PageSnapshot, PageState
+from shards.publisher import Publisher
+from shards.restore.restorer import Restored
+from shards.runner.ending import LOGGED_OUT, LOGIN_NOT_ACCEPTED, OPENED_ELSEWHERE, Ending
+from shards.runner.notes import SessionNotes
+
+log = structlog.get_logger()
+
+_LOOK_INTERVAL_S = 1.0
+_BOOTING_LOOK_INTERVAL_S = 0.2
+_QR_MUST_STAY_S = 3.0
+"""A restored page may show the QR screen for a moment; only one that stays means that the login was not accepted."""
+_HUNG_AFTER = 3
+
+
+class PageWatch:
+    """What is known of one open page."""
+
+    def __init__(
+        self,
+        page: WhatsAppPage,
+        notes: SessionNotes,
+        publisher: Publisher,
+        restored: Restored,
+        *,
+        on_login: Callable[[], Awaitable[None]],
+        sync_timeout_s: float,
+        boot_timeout_s: float,
+    ) -> None:
+        """`on_login` is awaited when the page is seen logged in and each time it gets connected: back up now."""
+        self._page = page
+        self._notes = notes
+        self._publisher = publisher
+        self._restored = restored
+        self._on_login = on_login
+        self._sync_timeout_s = sync_timeout_s
+        self._boot_timeout_s = boot_timeout_s
+        self._look_again = asyncio.Event()
+        self._unexpected_qr_since_mono_s: float | None = None
+        self._began_mono_s = mono_s()
+        self._not_connected_since_mono_s = mono_s()
+        self._greeted = False
+        self._authenticated = False
+        self.settled = asyncio.Event()
+        """Set once the page shows a QR code or is logged in: starting is over."""
+        self.connected = asyncio.Event()
+        """Set once the session has been connected."""
+
+    async def run(self) -> Ending:
+        """Look until the page itself ends the session.
+
+        Raises:
+            BrowserError: the page hangs, or does not get anywhere in its time limit.
+            StaleTokenError, SessionNotFoundError: from the record: end at once.
+        """
+        hung = 0
+        while True:
+            self._look_again.clear()
+            try:
+                snapshot = await self._page.snapshot()
+                hung = 0
+            except PageTimeoutError:
+                hung += 1
+                if hung >= _HUNG_AFTER:
+                    raise
+                continue
+            ending = await self._react(snapshot)
+            if ending is not None:
+                return ending
+            await self._notes.flush()
+            await self._pause(snapshot)
+
+    async def _pause(self, snapshot: PageSnapshot) -> None:
+        interval_s = _BOOTING_LOOK_INTERVAL_S if not self.settled.is_set() else _LOOK_INTERVAL_S
+        if snapshot.state is PageState.SYNCING:
+            interval_s = _BOOTING_LOOK_INTERVAL_S
+        try:
+            await asyncio.wait_for(self._look_again.wait(), interval_s)
+        except TimeoutError:
+            return
+
+    async def pump(self) -> Ending:
+        """Pass the page's events on until one of them ends the session."""
+        while True:
+            event = await self._page.events.get()
+            if event.kind is PageEventKind.LOGGED_OUT:
+                return LOGGED_OUT
+            await self._pass_on(event)
+
+    async def _pass_on(self, event: PageEvent) -> None:
+        match event.kind:
+            case PageEventKind.MESSAGE:
+                await self._publisher.tell(EventKind.MESSAGE, event.data, identity=str(event.data.get("id")))
+            case PageEventKind.ACK:
+                identity = f"{event.data.get('message_id')}:{event.data.get('ack')}"
+                await self._publisher.tell(EventKind.MESSAGE_ACK, event.data, identity=identity)
+            case PageEventKind.PAGE_ERROR:
+                log.warning("page error", where=event.data.get("where"), error=event.data.get("error"))
+            case _:
+                self._look_again.set()
+
+    async def _react(self, snapshot: PageSnapshot) -> Ending | None:
+        match snapshot.state:
+            case PageState.LOGGED_OUT:
+                return LOGGED_OUT
+            case PageState.CONFLICT:
+                return OPENED_ELSEWHERE
+            case PageState.QR | PageState.PAIRING:
+                return await self._needs_scan(snapshot)
+            case PageState.SYNCING | PageState.OFFLINE | PageState.CONNECTED:
+                await self._logged_in(snapshot)
+            case PageState.BOOTING:
+                if not self.settled.is_set() and mono_s() - self._began_mono_s > self._boot_timeout_s:
+                    raise BrowserError("WhatsApp Web does not come up", hint="is WHATSAPP_WEB_URL reachable?")
+        return None
+
+    async def _needs_scan(self, snapshot: PageSnapshot) -> Ending | None:
+        if self._notes.record.paired and not self._notes.record.scan_allowed:
+            return self._unexpected_qr()
+        self.settled.set()
+        if snapshot.state is PageState.PAIRING:
+            await self._notes.move(SessionState.PAIRING)
+            return None
+        await self._notes.move(SessionState.QR, failures=0)
+        if snapshot.qr is None:
+            await self._notes.show_nothing()
+            await self._page.refresh_qr()
+        elif await self._notes.show_qr(snapshot.qr):
+            await self._publisher.tell(EventKind.QR, {"qr": snapshot.qr})
+        return None
+
+    def _unexpected_qr(self) -> Ending | None:
+        if self._unexpected_qr_since_mono_s is None:
+            self._unexpected_qr_since_mono_s = mono_s()
+        stayed_s = mono_s() - self._unexpected_qr_since_mono_s
+        return LOGIN_NOT_ACCEPTED if stayed_s >= _QR_MUST_STAY_S else None
+
+    async def _logged_in(self, snapshot: PageSnapshot) -> None:
+        self._unexpected_qr_since_mono_s = None
+        if snapshot.phone is None:
+            return  # the phone has scanned, the login itself is still to come
+        self.settled.set()
+        if not self._authenticated:
+            await self._authenticate(snapshot)
+        if snapshot.state is PageState.CONNECTED:
+            await self._get_connected(snapshot)
+        else:
+            await self._get_syncing(snapshot)
+
+    async def _authenticate(self, snapshot: PageSnapshot) -> None:
+        self._authenticated = True
+        new_login = not self._notes.record.paired
+        await self._notes.show_nothing()
+        await self._notes.move(
+            SessionState.SYNCING,
+            paired=True,
+            scan_allowed=False,
+            phone=snapshot.phone,
+            pushname=snapshot.pushname or self._notes.record.pushname,
+        )
+        if new_login:
+            data = {"phone": snapshot.phone, "pushname": snapshot.pushname}
+            await self._publisher.tell(EventKind.AUTHENTICATED, data)
+            await self._on_login()
+
+    async def _get_syncing(self, snapshot: PageSnapshot) -> None:
+        if self._notes.record.status is SessionState.CONNECTED:
+            self._not_connected_since_mono_s = mono_s()
+        offline = snapshot.state is PageState.OFFLINE
+        await self._notes.move(SessionState.SYNCING, reason="offline" if offline else None)
+        waited_s = mono_s() - self._not_connected_since_mono_s
+        if not offline and waited_s > self._sync_timeout_s:
+            raise BrowserError(f"WhatsApp Web did not finish syncing in {self._sync_timeout_s:.0f} s")
+
+    async def _get_connected(self, snapshot: PageSnapshot) -> None:
+        if self._notes.record.status is SessionState.CONNECTED:
+            return
+        await self._notes.move(
+            SessionState.CONNECTED, failures=0, phone=snapshot.phone, pushname=snapshot.pushname, retry_at=None
+        )
+        await self._on_login()
+        self.connected.set()
+        if self._greeted:
+            return
+        self._greeted = True
+        if self._restored.source is not None:
+            await self._tell_restored()
+        await self._publisher.tell(EventKind.READY, {"phone": snapshot.phone, "pushname": snapshot.pushname})
+
+    async def _tell_restored(self) -> None:
+        order = self._restored.order
+        data = {
+            "source": self._restored.source,
+            "token": order[0] if order else None,
+            "generation": order[1] if order else None,
+            "took_ms": round((mono_s() - self._began_mono_s) * 1000),
+        }
+        await self._notes.write(restored_from=self._restored.source, restored_at=utc_now())
+        await self._publisher.tell(EventKind.SESSION_RESTORED, data)
+
+
+def is_logged_in(notes: SessionNotes) -> bool:
+    """Whether a phone stands behind the session now."""
+    return notes.record.status in LOGGED_IN
