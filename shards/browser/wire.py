@@ -15,6 +15,7 @@ from typing import Any
 from pyppeteer.connection import CDPSession, Connection  # type: ignore[import-untyped]
 from pyppeteer.errors import NetworkError  # type: ignore[import-untyped]
 from websockets.exceptions import WebSocketException
+from websockets.legacy.client import connect as ws_connect
 
 SOCKET_ERRORS = (OSError, WebSocketException, EOFError)
 
@@ -27,9 +28,11 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
         self.lost = False
         self._on_lost = on_lost
         with warnings.catch_warnings():
-            # pyppeteer passes loop=, which websockets deprecated.
+            # pyppeteer passes loop=, which websockets deprecated; that socket is never opened.
             warnings.simplefilter("ignore", DeprecationWarning)
             super().__init__(url, asyncio.get_running_loop())
+        # No pings: whether the browser answers is seen by the time limits of the calls.
+        self._ws = ws_connect(url, max_size=None, ping_interval=None, ping_timeout=None, compression=None)
 
     def send(self, method: str, params: dict[str, Any] | None = None) -> "asyncio.Future[Any]":
         """Send one command; the future fails with NetworkError when the socket closes before the answer."""

@@ -1,0 +1,269 @@
+"""The driver of one WhatsApp Web page: opens it with wa-js in it, tells its state, sends and receives.
+
+It decides nothing: which profile, when to back up and what to do after a logout is the session runner's.
+"""
+
+import asyncio
+import base64
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any, Self
+
+import structlog
+
+from daemon.core.clock import mono_s
+from daemon.core.errors import BrowserError, InvalidInputError, PageCallError, PageTimeoutError
+from shards.browser.connection import BrowserConnection
+from shards.page.bundle import Bundle
+from shards.page.calls import SentMessage, call_bridge, call_send, evaluate
+from shards.page.events import PageEvent, PageEventKind, read_event
+from shards.page.overlay import Overlay, apply_overlay, capture_overlay
+from shards.page.script import BINDING, call_expression, document_script, page_origin
+from shards.page.state import BOOTING, PageSnapshot, PageState, read_snapshot
+
+log = structlog.get_logger()
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+_EVENTS = 2000
+_PART_BYTES = 1_500_000
+_LOGOUT_POLL_S = 0.2
+_RECIPIENT = re.compile(r"\d{5,20}|[0-9A-Za-z._-]{1,64}@(c\.us|g\.us|lid|s\.whatsapp\.net|newsletter)", re.ASCII)
+_MESSAGE_ID = re.compile(r"[0-9A-Za-z_.@:-]{8,200}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageTimeouts:
+    """Limits in seconds."""
+
+    load_s: float = 60.0
+    """From the first command to the page's load event."""
+    call_s: float = 30.0
+    """One call into the page."""
+    send_s: float = 30.0
+    """From a send to WhatsApp's ack."""
+    file_s: float = 120.0
+    """The same for a file, which is uploaded first."""
+
+
+class WhatsAppPage:
+    """One open WhatsApp page. `events` holds what happened in it; take snapshots to learn its state."""
+
+    def __init__(self, connection: BrowserConnection, *, url: str, timeouts: PageTimeouts) -> None:
+        self._connection = connection
+        self._url = url
+        self._timeouts = timeouts
+        self._logout_told = False
+        self.origin = page_origin(url)
+        self.events: asyncio.Queue[PageEvent] = PageEvents()
+        self.dropped_events = 0
+        """How many events were lost because nobody took them from the queue."""
+
+    @classmethod
+    async def open(
+        cls,
+        connection: BrowserConnection,
+        *,
+        url: str,
+        bundle: Bundle,
+        overlay: Overlay | None = None,
+        timeouts: PageTimeouts | None = None,
+    ) -> Self:
+        """Put wa-js and the bridge into the page, apply the overlay, load `url` and return at its load event.
+
+        Raises:
+            PageTimeoutError: not loaded in time.
+            BrowserError: it cannot be loaded, or the browser is gone.
+        """
+        page = cls(connection, url=url, timeouts=timeouts or PageTimeouts())
+        deadline_mono_s = mono_s() + page._timeouts.load_s
+
+        async def cdp(method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+            return await connection.cdp(method, params, timeout_s=max(0.1, deadline_mono_s - mono_s()))
+
+        await cdp("Page.enable")
+        connection.on("Page.javascriptDialogOpening", page._on_dialog)
+        if overlay is not None:
+            if overlay.origin != page.origin:
+                raise BrowserError(f"the overlay is of {overlay.origin}, the page of {page.origin}")
+            await apply_overlay(connection, overlay, timeout_s=max(0.1, deadline_mono_s - mono_s()))
+        connection.on("Runtime.bindingCalled", page._on_binding)
+        await cdp("Runtime.enable")
+        await cdp("Runtime.addBinding", {"name": BINDING})
+        await cdp("Page.addScriptToEvaluateOnNewDocument", {"source": document_script(bundle, page.origin)})
+        await page._load(deadline_mono_s)
+        return page
+
+    async def snapshot(self) -> PageSnapshot:
+        """Return the state now; `booting` while the page navigates.
+
+        Raises:
+            PageTimeoutError: the page hangs.
+            BrowserError: the browser or the page is gone.
+        """
+        try:
+            answer = await evaluate(
+                self._connection, call_expression("snapshot"), timeout_s=self._timeouts.call_s
+            )
+        except PageCallError:
+            return BOOTING
+        taken = read_snapshot(answer.get("value") if isinstance(answer, dict) else None)
+        if taken.state is PageState.CONNECTED:
+            self._logout_told = False
+        return taken
+
+    async def pairing_code(self, phone: str) -> str:
+        """Return a code of 8 characters that the owner of `phone` (digits) types on the phone.
+
+        It is renewed by the page for some minutes: the current one is in the snapshot.
+
+        Raises:
+            PageCallError: already logged in, or WhatsApp refuses.
+        """
+        if not re.fullmatch(r"\d{5,20}", phone, re.ASCII):
+            raise InvalidInputError("a phone number is its digits with the country code")
+        return str(await self._call("pairingCode", phone))
+
+    async def refresh_qr(self) -> None:
+        """Ask for new QR codes, for instance after the last of a series was not scanned."""
+        await self._call("refreshQr")
+
+    async def new_message_id(self) -> str:
+        """Return an id for one message; sending twice with the same id sends once."""
+        return str(await self._call("newMessageId"))
+
+    async def send_text(self, to: str, text: str, *, message_id: str | None = None) -> SentMessage:
+        """Send a text and wait for WhatsApp's ack.
+
+        `to` is a number's digits or a chat id. Links get no preview.
+
+        Raises:
+            PageCallError: see `call_send` for what is known about the outcome.
+        """
+        _check_target(to, message_id)
+        limit_s = self._timeouts.send_s
+        # The page's own limit comes first, because it knows whether the message was handed over.
+        return await call_send(
+            self._connection, "sendText", to, text, message_id, int(limit_s * 1000), timeout_s=limit_s + 6
+        )
+
+    async def send_file(
+        self,
+        to: str,
+        content: bytes,
+        *,
+        filename: str,
+        mimetype: str,
+        caption: str = "",
+        message_id: str | None = None,
+    ) -> SentMessage:
+        """Send a file as image, video, audio or document by its mimetype; otherwise as `send_text`."""
+        _check_target(to, message_id)
+        if not 0 < len(content) <= MAX_FILE_BYTES:
+            raise InvalidInputError(f"a file has 1 to {MAX_FILE_BYTES} bytes")
+        upload = secrets.token_hex(8)
+        about = {"filename": filename, "mimetype": mimetype, "caption": caption}
+        try:
+            for start in range(0, len(content), _PART_BYTES):
+                part = base64.b64encode(content[start : start + _PART_BYTES]).decode("ascii")
+                await self._call("addPart", upload, part)
+        except BrowserError as error:
+            raise PageCallError(f"sendFile: {error.message}", outcome="not_sent") from error
+        limit_s = self._timeouts.file_s
+        return await call_send(
+            self._connection, "sendFile", to, upload, about, message_id, int(limit_s * 1000), timeout_s=limit_s + 6
+        )
+
+    async def logout(self) -> None:
+        """Log this device out of WhatsApp and return when the page shows it.
+
+        Raises:
+            PageTimeoutError: the page did not get there in time; the login may live on.
+        """
+        await self._call("logout")
+        deadline_mono_s = mono_s() + self._timeouts.call_s
+        while (await self.snapshot()).state not in {PageState.LOGGED_OUT, PageState.QR}:
+            if mono_s() > deadline_mono_s:
+                raise PageTimeoutError("WhatsApp did not log out in time")
+            await asyncio.sleep(_LOGOUT_POLL_S)
+
+    async def capture_overlay(self) -> Overlay:
+        """Return what the live browser holds and may not have written yet. Raises as `snapshot` does."""
+        return await capture_overlay(self._connection, origin=self.origin, timeout_s=self._timeouts.call_s)
+
+    async def close(self) -> None:
+        """Take no more events. The page itself ends with the browser."""
+        self._connection.off("Runtime.bindingCalled", self._on_binding)
+        self._connection.off("Page.javascriptDialogOpening", self._on_dialog)
+
+    async def _load(self, deadline_mono_s: float) -> None:
+        loaded = asyncio.Event()
+
+        def on_load(event: dict[str, Any]) -> None:
+            loaded.set()
+
+        self._connection.on("Page.loadEventFired", on_load)
+        try:
+            limit_s = max(0.1, deadline_mono_s - mono_s())
+            answer = await self._connection.cdp("Page.navigate", {"url": self._url}, timeout_s=limit_s)
+            if answer.get("errorText"):
+                raise BrowserError(
+                    f"the page cannot be loaded: {answer['errorText']}",
+                    hint="check the network and WHATSAPP_WEB_URL",
+                    url=self._url,
+                )
+            limit_s = max(0.1, deadline_mono_s - mono_s())
+            await self._connection.call(loaded.wait(), timeout_s=limit_s, what="load the page")
+        finally:
+            self._connection.off("Page.loadEventFired", on_load)
+
+    async def _call(self, action: str, *args: object) -> Any:
+        return await call_bridge(self._connection, action, *args, timeout_s=self._timeouts.call_s)
+
+    def _on_binding(self, event: dict[str, Any]) -> None:
+        told = read_event(event.get("payload")) if event.get("name") == BINDING else None
+        if told is None:
+            return
+        if told.kind is PageEventKind.LOGGED_OUT:
+            # The page tells it before its reload and again after it.
+            if self._logout_told:
+                return
+            self._logout_told = True
+        try:
+            self.events.put_nowait(told)
+        except asyncio.QueueFull:
+            self.dropped_events += 1
+            if self.dropped_events == 1:
+                log.warning("page events are not taken and get lost", kind=told.kind)
+
+    def _on_dialog(self, event: dict[str, Any]) -> None:
+        # An open dialog stops the page until somebody answers it.
+        self._connection.cdp_nowait("Page.handleJavaScriptDialog", {"accept": True})
+
+
+class PageEvents(asyncio.Queue[PageEvent]):
+    """A bounded queue in which hints are kept once: many of them say no more than one."""
+
+    def __init__(self) -> None:
+        super().__init__(_EVENTS)
+        self._hint_waits = False
+
+    def _put(self, item: PageEvent) -> None:
+        if item.kind is PageEventKind.STATE_HINT:
+            if self._hint_waits:
+                return
+            self._hint_waits = True
+        super()._put(item)
+
+    def _get(self) -> PageEvent:
+        item: PageEvent = super()._get()
+        if item.kind is PageEventKind.STATE_HINT:
+            self._hint_waits = False
+        return item
+
+
+def _check_target(to: str, message_id: str | None) -> None:
+    if not _RECIPIENT.fullmatch(to):
+        raise InvalidInputError("a recipient is the digits of a phone number, or a chat id")
+    if message_id is not None and not _MESSAGE_ID.fullmatch(message_id):
+        raise InvalidInputError("a message id has 8 to 200 letters, digits or _.@:-")
