@@ -42,9 +42,7 @@ class LeaseKeeper:
         `fence` is called once with the reason, from the event loop, when the lease is lost; it must kill the session's
         Chromium before it returns.
         """
-        self._held[lease.session_id] = _Held(
-            lease=lease, deadline_mono_s=asked_mono_s + self._life_s, fence=fence
-        )
+        self._held[lease.session_id] = _Held(lease=lease, deadline_mono_s=asked_mono_s + self._life_s, fence=fence)
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back once its session has ended; one that cannot be given back runs out by itself."""

@@ -15,8 +15,7 @@ from typing import TypeVar
 import structlog
 
 from daemon.core.clock import mono_s, utc_now
-from daemon.core.errors import BlazzError, StaleTokenError
-from daemon.core.loops import sleep_or_stop
+from daemon.core.errors import BlazzError, SessionNotFoundError, StaleTokenError
 from daemon.objectstore.catalogue import ArchiveFacts
 from daemon.registry.leases import Lease
 from daemon.sessions.events import EventKind
@@ -31,7 +30,7 @@ log = structlog.get_logger()
 _T = TypeVar("_T")
 
 _LOOK_INTERVAL_S = 1.0
-_STORE_LIMIT_S = 120.0
+_FINAL_PAUSES_S = (0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +74,38 @@ class BackupKeeper:
         if order is not None:
             self._generation = max(self._generation, order[1])
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Look every second whether something is due, from the moment the session is connected and settled."""
-        if await sleep_or_stop(self._shard.settings.backup.settle_ms / 1000, stop):
-            return
-        while not stop.is_set():
+    async def run(self) -> None:
+        """Look every second whether something is due, from when the session has settled until cancelled.
+
+        Raises:
+            StaleTokenError, SessionNotFoundError: this runner may not write any more.
+        """
+        failures = 0
+        await asyncio.sleep(self._shard.settings.backup.settle_ms / 1000)
+        while True:
             try:
                 await self._look()
-            except StaleTokenError:
+                failures = 0
+            except (StaleTokenError, SessionNotFoundError):
                 raise
             except BlazzError as error:
-                await self._tell_failure(error)
-            await sleep_or_stop(_LOOK_INTERVAL_S * random.uniform(0.9, 1.1), stop)
+                failures += 1
+                await self._tell_failure(error, first=failures == 1)
+            await asyncio.sleep(_LOOK_INTERVAL_S * min(60, 2**failures) * random.uniform(0.9, 1.1))
+
+    async def on_login(self) -> None:
+        """Take a hot copy at once: from now on a crash must not cost a scan.
+
+        Raises:
+            StaleTokenError, SessionNotFoundError: this runner may not write any more.
+        """
+        try:
+            mark = await self._threaded(partial(fingerprint, self._profile_dir))
+            await self._live(BackupPlan(hot_copy=True, archive=False), mark)
+        except (StaleTokenError, SessionNotFoundError):
+            raise
+        except BlazzError as error:
+            await self._tell_failure(error, first=True)
 
     async def _look(self) -> None:
         mark = await self._threaded(partial(fingerprint, self._profile_dir))
@@ -111,11 +130,28 @@ class BackupKeeper:
         mark = await self._threaded(partial(fingerprint, self._profile_dir))
         return await self._live(BackupPlan(hot_copy=True, archive=archive), mark)
 
-    async def final(self) -> Stored:
-        """Take the last backup, from the files of a Chromium that has exited by itself."""
+    async def final(self) -> None:
+        """Store the last backup, from the files of a Chromium that has exited by itself; tries each store a few times.
+
+        What cannot be stored is told as an event; the profile stays on disk, and older copies remain.
+
+        Raises:
+            StaleTokenError, SessionNotFoundError: this runner may not write any more.
+        """
         plan = BackupPlan(hot_copy=True, archive=self._shard.settings.backup.enabled)
-        async with self._busy, self._shard.backup_slots:
-            return await self._store(plan, "", clean=True, extra={})
+        for pause_s in (*_FINAL_PAUSES_S, None):
+            try:
+                async with self._busy, self._shard.backup_slots:
+                    await self._store(plan, "", clean=True, extra={})
+                return
+            except (StaleTokenError, SessionNotFoundError):
+                raise
+            except BlazzError as error:
+                if pause_s is None:
+                    log.error("last backup not stored, older copies remain", code=error.code, error=str(error))
+                    await self._publisher.tell(EventKind.BACKUP_FAILED, {"code": error.code, "message": error.message})
+                    return
+                await asyncio.sleep(pause_s)
 
     async def _live(self, plan: BackupPlan, mark: str) -> Stored:
         async with self._busy, self._shard.backup_slots:
@@ -125,12 +161,12 @@ class BackupKeeper:
         began_mono_s = mono_s()
         self._generation += 1
         packed, body = await self._threaded(partial(self._snapshot, self._generation, clean, dict(extra)))
-        async with asyncio.timeout(_STORE_LIMIT_S):
-            hot = await self._put_hot_copy(packed, body) if plan.hot_copy else None
-            archive = await self._put_archive(packed, body, mark) if plan.archive else None
-        if hot is not None:
+        hot = archive = None
+        if plan.hot_copy:
+            hot = await self._put_hot_copy(packed, body)
             self._clock = replace(self._clock, hot_copy_mono_s=mono_s(), fingerprint=mark)
-        if archive is not None:
+        if plan.archive:
+            archive = await self._put_archive(packed, body)
             self._clock = replace(self._clock, archive_mono_s=mono_s(), archive_fingerprint=mark)
         await self._tell(packed, hot, archive, mono_s() - began_mono_s)
         return Stored(hot_copy=hot, archive=archive)
@@ -162,7 +198,7 @@ class BackupKeeper:
         await self._shard.registry.copies.put(self._record.session_id, self._lease.token, body, facts)
         return facts
 
-    async def _put_archive(self, packed: Packed, body: bytes, mark: str) -> CopyFacts:
+    async def _put_archive(self, packed: Packed, body: bytes) -> CopyFacts:
         manifest = packed.manifest
         ref = await self._shard.archives.store(
             ArchiveFacts(
@@ -179,9 +215,7 @@ class BackupKeeper:
             body,
         )
         facts = self._facts(packed, key=ref.key)
-        await self._shard.registry.records.write_held(
-            self._record.session_id, self._lease.token, {"archive": facts}
-        )
+        await self._shard.registry.records.write_held(self._record.session_id, self._lease.token, {"archive": facts})
         return facts
 
     def _facts(self, packed: Packed, *, key: str | None) -> CopyFacts:
@@ -216,8 +250,10 @@ class BackupKeeper:
             }
             await self._publisher.tell(EventKind.BACKUP_COMPLETED, data)
 
-    async def _tell_failure(self, error: BlazzError) -> None:
-        log.warning("backup failed, tried again at the next look", code=error.code, error=str(error))
+    async def _tell_failure(self, error: BlazzError, *, first: bool) -> None:
+        if not first:
+            return
+        log.warning("backup failed, tried again", code=error.code, error=str(error))
         await self._publisher.tell(EventKind.BACKUP_FAILED, {"code": error.code, "message": error.message})
 
     async def _threaded(self, work: Callable[[], _T]) -> _T:

@@ -53,7 +53,9 @@ def browser_spec(settings: BrowserSettings, profile_dir: Path, notes_dir: Path, 
     )
 
 
-async def open_page(process: BrowserProcess, settings: BrowserSettings, bundle: Bundle, overlay: Overlay | None) -> Opened:
+async def open_page(
+    process: BrowserProcess, settings: BrowserSettings, bundle: Bundle, overlay: Overlay | None
+) -> Opened:
     """Connect to a started Chromium and load the page; Chromium is killed if that fails.
 
     Raises:
@@ -68,9 +70,7 @@ async def open_page(process: BrowserProcess, settings: BrowserSettings, bundle: 
             url=settings.web_url,
             bundle=bundle,
             overlay=overlay,
-            timeouts=PageTimeouts(
-                load_s=max(1.0, deadline_mono_s - mono_s()), call_s=settings.page_timeout_ms / 1000
-            ),
+            timeouts=PageTimeouts(load_s=max(1.0, deadline_mono_s - mono_s()), call_s=settings.page_timeout_ms / 1000),
         )
     except BaseException:
         process.kill()

@@ -23,9 +23,7 @@ _STATES = {
 class Orders:
     """Commands for one open page."""
 
-    def __init__(
-        self, page: WhatsAppPage, notes: SessionNotes, publisher: Publisher, backups: BackupKeeper
-    ) -> None:
+    def __init__(self, page: WhatsAppPage, notes: SessionNotes, publisher: Publisher, backups: BackupKeeper) -> None:
         self._page = page
         self._notes = notes
         self._publisher = publisher

@@ -81,6 +81,7 @@ class SessionRunner:
         self._ended = asyncio.Event()
         self._starting = True
         self._process: BrowserProcess | None = None
+        self._opened: Opened | None = None
         self._fenced: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._orders: Orders | None = None
@@ -172,6 +173,7 @@ class SessionRunner:
         except (StaleTokenError, SessionNotFoundError) as error:
             log.error("session ended without a word: somebody else owns its record", code=error.code)
         finally:
+            await self._discard()
             telling.cancel()
 
     async def _live(self, run: Run) -> Ending:
@@ -274,16 +276,16 @@ class SessionRunner:
         await run.notes.write(paired=False, scan_allowed=False, void_token=token, hot_copy=None, archive=None)
         await self._shard.registry.copies.drop(record.session_id)
         await self._shard.registry.tombstones.put(
-            Tombstone(
-                session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now()
-            )
+            Tombstone(session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now())
         )
 
     async def _tell_ending(self, run: Run, ending: Ending) -> None:
         if ending is OPENED_ELSEWHERE:
             await run.publisher.tell(EventKind.CONFLICT, {"reason": ending.reason})
         elif ending.status is SessionState.DISCONNECTED:
-            await run.publisher.tell(EventKind.DISCONNECTED, {"reason": ending.reason, "logged_out": ending is LOGGED_OUT})
+            await run.publisher.tell(
+                EventKind.DISCONNECTED, {"reason": ending.reason, "logged_out": ending is LOGGED_OUT}
+            )
 
     async def _close(self) -> bool:
         opened, self._opened = self._opened, None

@@ -8,7 +8,7 @@ import structlog
 from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import BrowserError, PageTimeoutError
 from daemon.sessions.events import EventKind
-from daemon.sessions.states import LOGGED_IN, SessionState
+from daemon.sessions.states import SessionState
 from shards.page.driver import WhatsAppPage
 from shards.page.events import PageEvent, PageEventKind
 from shards.page.state import PageSnapshot, PageState
@@ -53,6 +53,7 @@ class PageWatch:
         self._began_mono_s = mono_s()
         self._not_connected_since_mono_s = mono_s()
         self._greeted = False
+        self._scanned = not notes.record.paired
         self._authenticated = False
         self.settled = asyncio.Event()
         """Set once the page shows a QR code or is logged in: starting is over."""
@@ -130,6 +131,7 @@ class PageWatch:
     async def _needs_scan(self, snapshot: PageSnapshot) -> Ending | None:
         if self._notes.record.paired and not self._notes.record.scan_allowed:
             return self._unexpected_qr()
+        self._scanned = True
         self.settled.set()
         if snapshot.state is PageState.PAIRING:
             await self._notes.move(SessionState.PAIRING)
@@ -162,7 +164,6 @@ class PageWatch:
 
     async def _authenticate(self, snapshot: PageSnapshot) -> None:
         self._authenticated = True
-        new_login = not self._notes.record.paired
         await self._notes.show_nothing()
         await self._notes.move(
             SessionState.SYNCING,
@@ -171,7 +172,7 @@ class PageWatch:
             phone=snapshot.phone,
             pushname=snapshot.pushname or self._notes.record.pushname,
         )
-        if new_login:
+        if self._scanned:
             data = {"phone": snapshot.phone, "pushname": snapshot.pushname}
             await self._publisher.tell(EventKind.AUTHENTICATED, data)
             await self._on_login()
@@ -210,8 +211,3 @@ class PageWatch:
         }
         await self._notes.write(restored_from=self._restored.source, restored_at=utc_now())
         await self._publisher.tell(EventKind.SESSION_RESTORED, data)
-
-
-def is_logged_in(notes: SessionNotes) -> bool:
-    """Whether a phone stands behind the session now."""
-    return notes.record.status in LOGGED_IN

@@ -1,0 +1,108 @@
+"""Taking commands from the shard's stream: claims each, has the session's runner carry it out, replies.
+
+A command that an earlier process of this shard began is never begun again: its outcome is unknown, and that is said.
+"""
+
+import asyncio
+
+import structlog
+
+from daemon.core.errors import BlazzError, RedisUnavailableError, SessionNotConnectedError
+from daemon.core.loops import sleep_or_stop
+from daemon.registry.commands import Claim, Commands, Received
+from daemon.sessions.commands import CommandKind, Outcome, Reply
+from shards.intake import Intake
+from shards.runner.orders import not_done
+
+log = structlog.get_logger()
+
+_BLOCK_MS = 1000
+_RETRY_S = 0.5
+_REPLY_TRIES = 5
+
+
+class Commanding:
+    """The command stream of one shard."""
+
+    def __init__(self, commands: Commands, intake: Intake, *, shard: str, holder: str) -> None:
+        self._commands = commands
+        self._intake = intake
+        self._shard = shard
+        self._holder = holder
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take commands until `stop` is set; those under way are finished by `finish`."""
+        joined = False
+        failing = False
+        while not stop.is_set():
+            try:
+                if not joined:
+                    await self._commands.join(self._shard)
+                    received = await self._commands.pending(self._shard)
+                    joined = True
+                else:
+                    received = await self._commands.take(self._shard, block_ms=_BLOCK_MS)
+                failing = False
+            except RedisUnavailableError as error:
+                if not failing:
+                    log.warning("commands cannot be read", code=error.code)
+                # The stream itself may be gone with Redis' data; joining again makes it.
+                failing, joined = True, False
+                await sleep_or_stop(_RETRY_S, stop)
+                continue
+            for item in received:
+                self._spawn(item)
+
+    async def finish(self, *, timeout_s: float) -> None:
+        """Wait for the commands under way, up to `timeout_s`."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in self._tasks:
+            task.cancel()
+
+    def _spawn(self, item: Received) -> None:
+        if item.command.kind is CommandKind.WAKE:
+            self._intake.wake.set()
+        task = asyncio.create_task(self._settle(item))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _settle(self, item: Received) -> None:
+        try:
+            if item.command.kind is not CommandKind.WAKE:
+                reply = await self._carry_out(item)
+                if reply is not None:
+                    await self._reply(item.command.command_id, reply)
+            await self._commands.drop(self._shard, item.entry_id)
+        except BlazzError as error:
+            # The entry stays pending; its claim says that it was begun, so it is never carried out twice.
+            log.error("command not settled", command_id=item.command.command_id, code=error.code)
+
+    async def _carry_out(self, item: Received) -> Reply | None:
+        command = item.command
+        claim = await self._commands.claim(command.command_id, self._holder, given_at_ms=item.given_at_ms)
+        if claim is Claim.TOO_OLD:
+            log.warning("command too old, not carried out", command_id=command.command_id, kind=command.kind)
+            return not_done("too_old", "the command waited too long and was not carried out")
+        if claim is Claim.TAKEN:
+            return Reply(
+                outcome=Outcome.UNKNOWN, code="interrupted", message="the shard was stopped while it carried this out"
+            )
+        runner = self._intake.runner(command.session_id)
+        if runner is None:
+            return not_done(SessionNotConnectedError.code, "the session does not run on this shard")
+        reply = await runner.carry_out(command)
+        log.info("command carried out", session_id=command.session_id, kind=command.kind, outcome=reply.outcome,
+                 code=reply.code or None, command_id=command.command_id)  # fmt: skip
+        return reply
+
+    async def _reply(self, command_id: str, reply: Reply) -> None:
+        for left in range(_REPLY_TRIES - 1, -1, -1):
+            try:
+                await self._commands.reply(command_id, reply)
+                return
+            except RedisUnavailableError:
+                if left == 0:
+                    raise
+                await asyncio.sleep(_RETRY_S)

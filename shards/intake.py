@@ -1,0 +1,149 @@
+"""What this shard should be doing: compares the placements with the runners and makes them agree; takes commands.
+
+Level-triggered: every look starts from the recorded placements, so a lost message is repaired by the next one.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import structlog
+
+from daemon.core.clock import mono_s
+from daemon.core.errors import BlazzError, LeaseHeldError, UnavailableError
+from daemon.core.loops import run_every
+from daemon.sessions.record import SessionRecord
+from daemon.sessions.states import WAITS_FOR_START, Desired
+from shards.context import ShardContext
+from shards.runner.ending import Stop
+from shards.runner.runner import SessionRunner
+
+log = structlog.get_logger()
+
+_LOOK_INTERVAL_S = 1.0
+_UNAVAILABLE_PAUSE_S = 2.0
+_HELD_PAUSE_S = 1.0
+
+
+@dataclass(kw_only=True)
+class Slot:
+    """One session's place on this shard: its runner while it runs, and when it may run again."""
+
+    runner: SessionRunner | None = None
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+    not_before_mono_s: float = 0.0
+    not_before_serial: int = -1
+
+
+class Intake:
+    """The sessions of this shard."""
+
+    def __init__(self, shard: ShardContext) -> None:
+        self._shard = shard
+        self._slots: dict[str, Slot] = {}
+        self._draining = False
+        self.wake = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many sessions run now."""
+        return sum(slot.runner is not None for slot in self._slots.values())
+
+    def runner(self, session_id: str) -> SessionRunner | None:
+        """Return the runner of a session, if it runs here."""
+        slot = self._slots.get(session_id)
+        return slot.runner if slot else None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look again and again until `stop` is set."""
+        await run_every(_LOOK_INTERVAL_S, self.look, name="intake", stop=stop, wake=self.wake)
+
+    async def look(self) -> None:
+        """Read the placements and start or stop runners accordingly.
+
+        Raises:
+            RedisUnavailableError: nobody knows what should run; what runs goes on.
+        """
+        records = {
+            record.session_id: record
+            for record in await self._shard.registry.records.placed_on(self._shard.identity.name)
+        }
+        if self._draining:
+            return
+        for session_id, slot in list(self._slots.items()):
+            why = stop_reason(slot.runner, records.get(session_id))
+            if slot.runner is not None and why is not None:
+                slot.runner.request_stop(why)
+            if slot.runner is None and session_id not in records:
+                del self._slots[session_id]
+        for record in records.values():
+            self._start_if_due(record)
+
+    def _start_if_due(self, record: SessionRecord) -> None:
+        slot = self._slots.setdefault(record.session_id, Slot())
+        if slot.runner is not None or not should_run(record):
+            return
+        if mono_s() < slot.not_before_mono_s and record.serial == slot.not_before_serial:
+            return
+        slot.runner = SessionRunner(self._shard, record)
+        slot.task = asyncio.create_task(self._run(record.session_id, slot), name=f"session {record.session_id}")
+
+    async def _run(self, session_id: str, slot: Slot) -> None:
+        runner = slot.runner
+        assert runner is not None
+        pause_s = 0.0
+        try:
+            await runner.run()
+            pause_s = runner.pause_s
+        except LeaseHeldError as error:
+            log.info("session is held elsewhere, trying again", session_id=session_id, holder=error.ids.get("holder"))
+            pause_s = _HELD_PAUSE_S
+        except UnavailableError as error:
+            log.warning("session waits", session_id=session_id, code=error.code, error=str(error))
+            pause_s = _UNAVAILABLE_PAUSE_S
+        except BlazzError as error:
+            log.error("session ended by an error", session_id=session_id, code=error.code, error=str(error))
+            pause_s = _UNAVAILABLE_PAUSE_S
+        except Exception:
+            # A bug in one session's run must not take the other sessions of this shard along.
+            log.exception("session ended by a bug", session_id=session_id)
+            pause_s = 30.0
+        finally:
+            slot.runner, slot.task = None, None
+            slot.not_before_mono_s, slot.not_before_serial = mono_s() + pause_s, runner.serial
+            self.wake.set()
+
+    async def drain(self, *, timeout_s: float) -> list[str]:
+        """Stop all sessions with their last backups; return the ids of those that were not done in time."""
+        self._draining = True
+        tasks: dict[asyncio.Task[None], str] = {}
+        for session_id, slot in self._slots.items():
+            if slot.runner is not None and slot.task is not None:
+                slot.runner.request_stop(Stop.SHUTDOWN)
+                tasks[slot.task] = session_id
+        if not tasks:
+            return []
+        log.info("closing sessions", sessions=len(tasks), timeout_s=timeout_s)
+        done, late = await asyncio.wait(tasks, timeout=timeout_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        log.info("sessions closed", closed=len(done), not_in_time=len(late))
+        return sorted(tasks[task] for task in late)
+
+
+def should_run(record: SessionRecord) -> bool:
+    """Whether a session placed here should be running."""
+    return record.desired is Desired.RUNNING and record.status not in WAITS_FOR_START
+
+
+def stop_reason(runner: SessionRunner | None, record: SessionRecord | None) -> Stop | None:
+    """Return why a runner must stop, or None when it is as it should be."""
+    if runner is None:
+        return None
+    if record is None:
+        return Stop.MOVED
+    if record.desired is Desired.DELETED:
+        return Stop.DELETED
+    if record.desired is Desired.STOPPED:
+        return Stop.STOPPED
+    return Stop.RESTART if record.serial != runner.serial else None

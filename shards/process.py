@@ -1,0 +1,114 @@
+"""One shard process: everything it owns, under one task group, until told to stop.
+
+Order of the end: no new work, sessions closed with their last backups, commands answered, leases given back, farewell.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from daemon.core.logs import bind_ids
+from daemon.core.settings import Settings
+from daemon.core.signals import stop_on_signals
+from daemon.objectstore.archives import Archives
+from daemon.objectstore.config import object_store_config
+from daemon.registry.registry import Registry
+from shards.browser.orphans import sweep_orphans
+from shards.browser.process import binary_version
+from shards.commanding import Commanding
+from shards.context import ShardContext
+from shards.heartbeat import HeartbeatLoop
+from shards.identity import ShardIdentity
+from shards.intake import Intake
+from shards.leases import LeaseKeeper
+from shards.page.bundle import load_bundle
+from shards.profile.layout import ShardLayout
+
+log = structlog.get_logger()
+
+_THREADS = 4
+_PARALLEL_BACKUPS = 4
+_FINISH_COMMANDS_S = 5.0
+
+
+class ShardProcess:
+    """Everything that one shard owns."""
+
+    def __init__(self, settings: Settings, identity: ShardIdentity) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._stop = asyncio.Event()
+        self._leaving = asyncio.Event()
+        self._registry = Registry(settings)
+        self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="shard")
+
+    async def run(self) -> None:
+        """Run sessions until SIGTERM or SIGINT.
+
+        Raises:
+            BrowserError: there is no usable Chromium.
+            FatalError: the wa-js bundle is missing or not the pinned one.
+        """
+        stop_on_signals(self._stop)
+        bind_ids(shard=self._identity.name)
+        shard = await self._context()
+        intake = Intake(shard)
+        commanding = Commanding(
+            self._registry.commands, intake, shard=self._identity.name, holder=self._identity.holder
+        )
+        heartbeat = HeartbeatLoop(
+            self._registry.shards,
+            self._identity,
+            capacity=self._settings.shard.capacity,
+            interval_s=self._settings.shard.heartbeat_interval_ms / 1000,
+            ttl_ms=self._settings.shard.heartbeat_ttl_ms,
+            count_sessions=lambda: intake.running,
+        )
+        log.info("shard started", incarnation=self._identity.incarnation, chromium=shard.chromium)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # Leases and heartbeat go on while sessions are being closed.
+                tasks.create_task(shard.keeper.run(self._leaving))
+                tasks.create_task(heartbeat.run(self._leaving))
+                tasks.create_task(intake.run(self._stop))
+                tasks.create_task(commanding.run(self._stop))
+                tasks.create_task(self._end(intake, commanding))
+            await heartbeat.farewell()
+        finally:
+            await self._registry.close()
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        log.info("shard stopped")
+
+    async def _context(self) -> ShardContext:
+        browser = self._settings.browser
+        layout = ShardLayout(self._settings.paths.profile_root, self._identity.name)
+        layout.prepare()
+        killed = sweep_orphans(layout.notes_dir)
+        if killed:
+            log.warning("ended Chromium processes of an earlier process of this shard", groups=len(killed))
+        return ShardContext(
+            settings=self._settings,
+            identity=self._identity,
+            registry=self._registry,
+            archives=Archives(object_store_config(self._settings.object_store), self._executor),
+            keeper=LeaseKeeper(
+                self._registry.leases,
+                renew_interval_s=self._settings.shard.lease_renew_interval_ms / 1000,
+                margin_s=self._settings.shard.lease_margin_ms / 1000,
+            ),
+            layout=layout,
+            bundle=load_bundle(browser.bundle_path),
+            chromium=await binary_version(browser.chromium_path),
+            executor=self._executor,
+            start_slots=asyncio.Semaphore(self._settings.shard.parallel_starts),
+            backup_slots=asyncio.Semaphore(_PARALLEL_BACKUPS),
+        )
+
+    async def _end(self, intake: Intake, commanding: Commanding) -> None:
+        await self._stop.wait()
+        late = await intake.drain(timeout_s=self._settings.shard.shutdown_timeout_ms / 1000)
+        if late:
+            log.error("last backup not taken in time; the last live copy stays the newest", session_ids=late)
+        await commanding.finish(timeout_s=_FINISH_COMMANDS_S)
+        self._leaving.set()
