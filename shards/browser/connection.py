@@ -93,7 +93,8 @@ class BrowserConnection:
         """
         task = asyncio.ensure_future(awaitable)
         try:
-            await asyncio.wait({task, self.lost}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            waits: list[asyncio.Future[Any]] = [task, self.lost]
+            await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if isinstance(task, asyncio.Task) and not task.done():
                 task.cancel()

@@ -7,14 +7,10 @@ leaves Chromium running when its parent is killed.
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import os
-import re
 import signal
 import subprocess
-from collections import deque
-from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import BrowserError, PageTimeoutError
@@ -22,12 +18,9 @@ from shards.browser.flags import BrowserSpec, plain_user_agent, plan_flags
 from shards.browser.locks import clear_stale_lock
 from shards.browser.orphans import write_note
 from shards.browser.procfs import group_members
+from shards.browser.stderr import StderrReader
+from shards.browser.version import binary_version
 
-_ENDPOINT = re.compile(r"DevTools listening on (ws://\S+)")
-_VERSION = re.compile(r"\d+\.\d+\.\d+\.\d+")
-_TAIL_LINES = 20
-_LINE_CHARS = 300
-_NOISE = ("dbus/", "vaapi_wrapper", "floss", "Floss")
 _GROUP_GRACE_S = 2.0
 _KILL_WAIT_S = 5.0
 
@@ -53,19 +46,14 @@ class BrowserProcess:
         self._loop = loop
         self._closing = False
         self._reaped = False
-        self._partial = b""
-        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._endpoint: asyncio.Future[str] = loop.create_future()
         self._pidfd = os.pidfd_open(child.pid)
         assert child.stderr is not None
-        self._stderr_fd = child.stderr.fileno()
-        os.set_blocking(self._stderr_fd, False)
+        self._stderr = StderrReader(child.stderr)
         self.version = version
         """Version of the binary, like "156.0.8078.79"."""
         self.exited: asyncio.Future[int] = loop.create_future()
         """Done as soon as the browser process has ended; the exit code, or minus the signal."""
         loop.add_reader(self._pidfd, self._on_exit)
-        loop.add_reader(self._stderr_fd, self._on_stderr)
 
     @classmethod
     async def start(cls, spec: BrowserSpec, *, timeout_s: float) -> Self:
@@ -100,12 +88,12 @@ class BrowserProcess:
     @property
     def ws_endpoint(self) -> str:
         """Address of the browser's DevTools; whoever knows it controls the browser."""
-        return self._endpoint.result()
+        return self._stderr.endpoint.result()
 
     @property
     def last_words(self) -> str:
         """The last lines of Chromium's standard error that say something."""
-        return " | ".join(self._tail)
+        return self._stderr.last_words
 
     async def close(self, grace_s: float, connection: Closes | None = None) -> bool:
         """End Chromium and return after the process and all its children have ended; safe to call again.
@@ -161,8 +149,10 @@ class BrowserProcess:
         return True
 
     async def _wait_endpoint(self, timeout_s: float) -> None:
-        await asyncio.wait({self._endpoint, self.exited}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if self._endpoint.done():
+        endpoint = self._stderr.endpoint
+        waits: list[asyncio.Future[Any]] = [endpoint, self.exited]
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if endpoint.done():
             return
         if self.exited.done():
             raise BrowserError(
@@ -174,31 +164,9 @@ class BrowserProcess:
             f"Chromium did not open its DevTools port in {timeout_s:.0f} s: {self.last_words}", pid=self.pid
         )
 
-    def _on_stderr(self) -> None:
-        try:
-            chunk = os.read(self._stderr_fd, 65536)
-        except BlockingIOError:
-            return
-        if not chunk:
-            self._loop.remove_reader(self._stderr_fd)
-            return
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
-        self._partial = self._partial[:4096]
-        for raw in lines:
-            self._on_line(raw.decode(errors="replace").strip())
-
-    def _on_line(self, line: str) -> None:
-        found = _ENDPOINT.search(line)
-        if found:
-            # Kept out of the tail, which goes into logs.
-            if not self._endpoint.done():
-                self._endpoint.set_result(found[1])
-        elif line and not any(word in line for word in _NOISE):
-            self._tail.append(line[:_LINE_CHARS])
-
     def _on_exit(self) -> None:
         self._loop.remove_reader(self._pidfd)
-        self._on_stderr()
+        self._stderr.read()
         ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
         code = ended.si_status if ended and ended.si_code == os.CLD_EXITED else -(ended.si_status if ended else 0)
         if not self.exited.done():
@@ -213,10 +181,8 @@ class BrowserProcess:
             return
         self._reaped = True
         self._child.wait()
-        self._loop.remove_reader(self._stderr_fd)
+        self._stderr.close()
         os.close(self._pidfd)
-        if self._child.stderr is not None:
-            self._child.stderr.close()
         if self._spec.pgid_file is not None:
             self._spec.pgid_file.unlink(missing_ok=True)
 
@@ -243,33 +209,3 @@ def _start_hint(last_words: str) -> str:
     if "sandbox" in last_words:
         return "allow unprivileged user namespaces, or set CHROMIUM_SANDBOX=off"
     return "try the same binary by hand; CHROMIUM_PATH and CHROMIUM_EXTRA_ARGS say what is started"
-
-
-async def binary_version(chromium_path: Path) -> str:
-    """Return the version of a Chromium binary; asked once per file.
-
-    Raises:
-        BrowserError: there is no such binary, or it is no Chromium.
-    """
-    try:
-        modified_ns = chromium_path.stat().st_mtime_ns
-    except OSError as error:
-        raise BrowserError(
-            f"there is no Chromium at {chromium_path}",
-            hint="install the package chromium-headless-shell or chromium, or set CHROMIUM_PATH",
-        ) from error
-    return await asyncio.to_thread(_ask_version, chromium_path, modified_ns)
-
-
-@functools.cache
-def _ask_version(chromium_path: Path, modified_ns: int) -> str:
-    try:
-        answer = subprocess.run(
-            [str(chromium_path), "--version"], capture_output=True, text=True, timeout=20, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BrowserError(f"{chromium_path} does not tell its version", hint="set CHROMIUM_PATH") from error
-    found = _VERSION.search(answer)
-    if found is None:
-        raise BrowserError(f"{chromium_path} is no Chromium: its --version says {answer[:80]!r}")
-    return found[0]

@@ -17,7 +17,7 @@ from daemon.core.errors import BrowserError, InvalidInputError, PageCallError, P
 from shards.browser.connection import BrowserConnection
 from shards.page.bundle import Bundle
 from shards.page.calls import SentMessage, call_bridge, call_send, evaluate
-from shards.page.events import PageEvent, PageEventKind, read_event
+from shards.page.events import PageEventKind, PageEvents, read_event
 from shards.page.overlay import Overlay, apply_overlay, capture_overlay
 from shards.page.script import BINDING, call_expression, document_script, page_origin
 from shards.page.state import BOOTING, PageSnapshot, PageState, read_snapshot
@@ -25,7 +25,6 @@ from shards.page.state import BOOTING, PageSnapshot, PageState, read_snapshot
 log = structlog.get_logger()
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-_EVENTS = 2000
 _PART_BYTES = 1_500_000
 _LOGOUT_POLL_S = 0.2
 _RECIPIENT = re.compile(r"\d{5,20}|[0-9A-Za-z._-]{1,64}@(c\.us|g\.us|lid|s\.whatsapp\.net|newsletter)", re.ASCII)
@@ -55,7 +54,7 @@ class WhatsAppPage:
         self._timeouts = timeouts
         self._logout_told = False
         self.origin = page_origin(url)
-        self.events: asyncio.Queue[PageEvent] = PageEvents()
+        self.events = PageEvents()
         self.dropped_events = 0
         """How many events were lost because nobody took them from the queue."""
 
@@ -102,9 +101,7 @@ class WhatsAppPage:
             BrowserError: the browser or the page is gone.
         """
         try:
-            answer = await evaluate(
-                self._connection, call_expression("snapshot"), timeout_s=self._timeouts.call_s
-            )
+            answer = await evaluate(self._connection, call_expression("snapshot"), timeout_s=self._timeouts.call_s)
         except PageCallError:
             return BOOTING
         taken = read_snapshot(answer.get("value") if isinstance(answer, dict) else None)
@@ -239,27 +236,6 @@ class WhatsAppPage:
     def _on_dialog(self, event: dict[str, Any]) -> None:
         # An open dialog stops the page until somebody answers it.
         self._connection.cdp_nowait("Page.handleJavaScriptDialog", {"accept": True})
-
-
-class PageEvents(asyncio.Queue[PageEvent]):
-    """A bounded queue in which hints are kept once: many of them say no more than one."""
-
-    def __init__(self) -> None:
-        super().__init__(_EVENTS)
-        self._hint_waits = False
-
-    def _put(self, item: PageEvent) -> None:
-        if item.kind is PageEventKind.STATE_HINT:
-            if self._hint_waits:
-                return
-            self._hint_waits = True
-        super()._put(item)
-
-    def _get(self) -> PageEvent:
-        item: PageEvent = super()._get()
-        if item.kind is PageEventKind.STATE_HINT:
-            self._hint_waits = False
-        return item
 
 
 def _check_target(to: str, message_id: str | None) -> None:

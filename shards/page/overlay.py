@@ -159,5 +159,3 @@ async def _replace_storage(connection: BrowserConnection, overlay: Overlay, dead
     )
     if result.get("result", {}).get("value") != len(overlay.local_storage):
         raise BrowserError("the overlay could not be written into the page's localStorage", origin=overlay.origin)
-
-

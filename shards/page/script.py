@@ -12,7 +12,12 @@ _BRIDGE = Path(__file__).with_name("bridge.js")
 
 # Analytics would tell Google about every session, and link previews would send message texts' addresses to third
 # parties; wa-js does both unless told otherwise before it starts.
-_WPP_CONFIG = {"disableGoogleAnalytics": True, "googleAnalyticsId": None, "linkPreviewApiServers": [], "deviceName": False}
+_WPP_CONFIG: dict[str, object] = {
+    "disableGoogleAnalytics": True,
+    "googleAnalyticsId": None,
+    "linkPreviewApiServers": [],
+    "deviceName": False,
+}
 
 
 def page_origin(url: str) -> str:
