@@ -1,0 +1,16 @@
+"""What the dispatcher needs of the registry."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from daemon.sessions.events import Event
+
+
+class Stream(Protocol):
+    """The stream of events; every method raises RedisUnavailableError."""
+
+    async def join(self) -> None: ...
+    async def take(self, consumer: str, count: int, block_ms: int) -> list[tuple[str, Event]]: ...
+    async def reclaim(self, consumer: str, idle_ms: int, count: int) -> list[tuple[str, Event]]: ...
+    async def done(self, entry_ids: Sequence[str]) -> None: ...
+    async def bury(self, entry_id: str, event: Event, error: str) -> None: ...

@@ -1,0 +1,38 @@
+"""The signature of a webhook: HMAC-SHA256 over `timestamp + "." + raw body`, so that neither can be changed or replayed.
+
+`verify` is what a receiver does; docs/api.md shows the same in PHP.
+"""
+
+import hmac
+from hashlib import sha256
+
+ID_HEADER = "X-Webhook-Id"
+EVENT_HEADER = "X-Webhook-Event"
+TIMESTAMP_HEADER = "X-Webhook-Timestamp"
+SIGNATURE_HEADER = "X-Webhook-Signature"
+
+TOLERANCE_S = 300
+
+_PREFIX = "sha256="
+
+
+def sign(secret: str, timestamp: int, body: bytes) -> str:
+    """Return the value of `X-Webhook-Signature` for a body sent at these Unix seconds."""
+    mac = hmac.new(secret.encode(), str(timestamp).encode() + b"." + body, sha256)
+    return _PREFIX + mac.hexdigest()
+
+
+def verify(
+    secret: str, timestamp: str, body: bytes, signature: str, *, now: float, tolerance_s: int = TOLERANCE_S
+) -> bool:
+    """Whether the header values belong to this raw body and the time is within `tolerance_s` of `now` (Unix seconds).
+
+    Both header values come from outside: anything at all may be in them.
+    """
+    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
+        return False
+    expected = sign(secret, int(timestamp), body).encode()
+    # int() would also read 0123; only the canonical form can have been signed by us.
+    canonical = str(int(timestamp)) == timestamp
+    genuine = hmac.compare_digest(expected, signature.encode(errors="replace"))
+    return genuine and canonical and abs(now - int(timestamp)) <= tolerance_s
