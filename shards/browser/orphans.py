@@ -53,9 +53,9 @@ def _live_group(path: Path) -> int | None:
     if pgid <= 1 or noted_boot != boot_id():
         return None
     leader = read_stat(pgid)
+    members = group_members(pgid)
     if leader is not None:
-        return pgid if leader.start_ticks == start_ticks and leader.pgid == pgid else None
+        return pgid if members and leader.start_ticks == start_ticks else None
     # The leader is gone, but its number stays taken while its group has members, so these are the noted ones unless
     # the whole group ended and the number went round: then they are no Chromium.
-    members = group_members(pgid)
     return pgid if any("chrom" in command_line(member.pid) for member in members) else None
