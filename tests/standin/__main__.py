@@ -38,7 +38,7 @@ async def run(flags: argparse.Namespace) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    names = ("port", "control_port", "tls", "cert_dir", "state_file", "quiet", "sw_mb", "http_mb")
+    names: tuple[str, ...] = ("port", "control_port", "tls", "cert_dir", "state_file", "quiet", "sw_mb", "http_mb")
     names += ("ref_ttl_ms", "sync_ms", "cold_ms", "trusted_types")
     async with StandIn(csp=not flags.no_csp, **{name: getattr(flags, name) for name in names}) as standin:
         print(standin.ready_line(), flush=True)

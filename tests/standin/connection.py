@@ -56,6 +56,8 @@ class Connection:
     device: Device | None = None  # who it says it is; believed only when authed
     nonce: bytes | None = None
     authed: bool = False
+    confirms: bool = False  # says `received` for every message it has stored
+    unconfirmed: dict[str, dict[str, Any]] = field(default_factory=dict)  # by message id, in order of sending
 
     async def send(self, **frame: Any) -> None:
         """Send one frame; a socket that is closing loses it, as a real one would."""
@@ -66,7 +68,9 @@ class Connection:
         except ConnectionError:
             pass
 
-    async def close(self) -> None:
-        """End this connection; it counts as gone at once."""
+    def leave(self) -> None:
+        """Count as gone from now on; what the page did not confirm waits for its next log-in."""
         self.authed = False
-        await self.ws.close()
+        if self.device is not None and not self.device.revoked:
+            self.device.queue[:0] = self.unconfirmed.values()
+        self.unconfirmed.clear()

@@ -126,7 +126,7 @@ class Control:
         targets = None if body.get("phone") is None and body.get("device") is None else self._targets(body)
         dropped = [conn for conn in self._wire.connections if targets is None or conn.device in targets]
         for conn in dropped:
-            await conn.close()
+            self._wire.end(conn)
         return {"dropped": len(dropped)}
 
     async def replace(self, body: Body) -> Body:

@@ -117,9 +117,12 @@ class Devices:
         write_atomically(self._state_file, json.dumps(state).encode())
 
     def _load(self, path: Path) -> None:
-        state = json.loads(path.read_text())
-        self._last_id = state["last_id"]
-        self._by_id = {row["id"]: Device.from_json(row) for row in state["devices"]}
+        try:
+            state = json.loads(path.read_text())
+            self._last_id = state["last_id"]
+            self._by_id = {row["id"]: Device.from_json(row) for row in state["devices"]}
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"{path} is not a stand-in's state file: {error}") from None
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:

@@ -31,6 +31,7 @@ def text(
     if value is None:
         if default is ...:
             raise BadField(name, "is missing")
+        assert default is None or isinstance(default, str)
         return default
     if not isinstance(value, str):
         raise BadField(name, "must be a string")

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -27,7 +28,7 @@ def require_loopback(host: str) -> str:
     return host
 
 
-def only_hosts(*names: str) -> Callable[[web.Request, Respond], Awaitable[web.StreamResponse]]:
+def only_hosts(*names: str) -> Middleware:
     """Middleware that refuses requests addressed to other host names, so that no web page elsewhere can reach in."""
     allowed = {*LOOPBACK_NAMES, *names}
 

@@ -145,4 +145,4 @@ class Pairing:
             pending.confirmed.set_result(True)
         # A real page is told to restart its stream after pairing, and then logs in.
         await conn.send(t="stream-error", code="515")
-        await conn.close()
+        await conn.ws.close()

@@ -124,5 +124,5 @@ def content_security_policy(nonce: str, trusted_types: bool) -> str:
         "object-src 'none'; frame-ancestors 'self'"
     )
     if trusted_types:
-        policy += "; require-trusted-types-for 'script'; trusted-types default"
+        policy += "; require-trusted-types-for 'script'; trusted-types default standin"
     return policy

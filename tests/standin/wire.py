@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -24,6 +24,7 @@ from tests.standin.journal import Journal
 from tests.standin.options import Options
 from tests.standin.pairing import Pairing, signed_by
 
+CLOSE_TIMEOUT_S = 2.0
 MAX_FRAME_BYTES = 96 << 20  # base64 of the page's upload limit of 64 MiB
 MEDIA_TYPES = ("image", "document")
 MESSAGE_TYPES = ("chat", *MEDIA_TYPES)
@@ -49,7 +50,7 @@ class Wire:
         self._devices = devices
         self._journal = journal
         self._opened = 0
-        self._timers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.connections: set[Connection] = set()
         self.pairing = Pairing(options, devices, journal, self.connections)
         self._on: dict[str, Callable[[Connection, Frame], Awaitable[None]]] = {
@@ -60,6 +61,7 @@ class Wire:
             "login": self._login,
             "challenge-response": self._challenge_response,
             "message": self._message,
+            "received": self._received,
             "exists": self._exists,
             "chatstate": self._chatstate,
             "seen": self._seen,
@@ -68,10 +70,23 @@ class Wire:
 
     async def stop(self) -> None:
         """Close every connection and forget receipts that are still to come."""
-        for timer in list(self._timers):
-            timer.cancel()
-        await asyncio.gather(*self._timers, return_exceptions=True)
-        await asyncio.gather(*(conn.close() for conn in list(self.connections)))
+        for conn in list(self.connections):
+            self.end(conn)
+        closing = [conn.ws.close() for conn in self.connections]
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*closing, *self._tasks, return_exceptions=True)
+
+    def end(self, conn: Connection) -> None:
+        """End a connection. It counts as gone at once; a browser that does not answer holds nobody up."""
+        conn.leave()
+        self._devices.touched()
+        self._spawn(conn.ws.close())
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def live(self, device: Device) -> list[Connection]:
         """The connections on which this device is logged in: one, or none."""
@@ -79,7 +94,7 @@ class Wire:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Run one page's websocket until it ends."""
-        ws = web.WebSocketResponse(heartbeat=25, max_msg_size=MAX_FRAME_BYTES)
+        ws = web.WebSocketResponse(heartbeat=25, timeout=CLOSE_TIMEOUT_S, max_msg_size=MAX_FRAME_BYTES)
         await ws.prepare(request)
         self._opened += 1
         conn = Connection(ws, self._opened)
@@ -89,7 +104,8 @@ class Wire:
                 if packet.type == WSMsgType.TEXT:
                     await self._take(conn, packet.data)
         finally:
-            conn.authed = False
+            conn.leave()
+            self._devices.touched()
             self.connections.discard(conn)
         return ws
 
@@ -134,7 +150,8 @@ class Wire:
             why = device.revoked or "not its account" if device else "unknown device"
             self._journal.event("login-refused", device=device_id, why=why)
             return await conn.send(t="failure", reason="401", location="cln")
-        conn.device, conn.nonce, conn.authed = device, os.urandom(32), False
+        conn.leave()
+        conn.device, conn.nonce, conn.confirms = device, os.urandom(32), frame.get("confirms") is True
         await conn.send(t="challenge", nonce=fields.encode(conn.nonce))
 
     async def _challenge_response(self, conn: Connection, frame: Frame) -> None:
@@ -162,6 +179,8 @@ class Wire:
         device.last_seen = time.time()
         conn.authed = True
         offline, device.queue = device.queue, []
+        if conn.confirms:
+            conn.unconfirmed = {message["id"]: message for message in offline}
         self._devices.touched()
         self._journal.event("login", device=device.id, rc=rc, stale=stale)
         await conn.send(
@@ -180,9 +199,8 @@ class Wire:
         """End the device's connection as if it had been opened elsewhere; return how many there were."""
         live = self.live(device)
         for conn in live:
-            conn.authed = False
             await conn.send(t="stream-error", code="conflict", type="replaced")
-            await conn.close()
+            self.end(conn)
         return len(live)
 
     async def revoke(self, device: Device, reason: str) -> None:
@@ -196,6 +214,8 @@ class Wire:
         """Give a message to a device now, or queue it for its next log-in; return whether it was online."""
         live = self.live(device)
         for conn in live:
+            if conn.confirms:
+                conn.unconfirmed[message["id"]] = message
             await conn.send(t="message", msg=message)
         if not live:
             device.queue.append(message)
@@ -217,9 +237,7 @@ class Wire:
         message = known or message
         await conn.send(t="ack", id=message_id, to=message["to"], ts=message["ts"])
         if self._options.auto_ack:
-            timer = asyncio.create_task(self._receipts(conn, message))
-            self._timers.add(timer)
-            timer.add_done_callback(self._timers.discard)
+            self._spawn(self._receipts(conn, message))
 
     def _checked(self, conn: Connection, frame: Frame) -> dict[str, Any]:
         """The message as the log keeps it.
@@ -260,6 +278,9 @@ class Wire:
     async def receipt(self, conn: Connection, message_id: str, contact: str, level: int) -> None:
         """Tell a page that a contact received (2), read (3) or played (4) a message."""
         await conn.send(t="receipt", id=message_id, from_=contact, ack=level, ts=int(time.time()))
+
+    async def _received(self, conn: Connection, frame: Frame) -> None:
+        conn.unconfirmed.pop(fields.text(frame, "id"), None)
 
     async def _exists(self, conn: Connection, frame: Frame) -> None:
         exists = not fields.text(frame, "user").startswith("000")

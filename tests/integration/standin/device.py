@@ -98,10 +98,12 @@ class FakePage:
         assert (await self.hear("stream-error"))["code"] == "515"
         assert await scanning == (200, {"ok": True, "device": self.device_id})
 
-    async def login(self, *, counter: int | None = None, signer: Ed25519PrivateKey | None = None) -> Json:
+    async def login(
+        self, *, counter: int | None = None, signer: Ed25519PrivateKey | None = None, confirms: bool = False
+    ) -> Json:
         """Open and log in; return the server's verdict. `counter` defaults to the next one of this profile."""
         await self.open()
-        await self.tell(t="login", jid=self.jid, deviceId=self.device_id)
+        await self.tell(t="login", jid=self.jid, deviceId=self.device_id, confirms=confirms)
         challenge = await self.hear()
         if challenge["t"] != "challenge":
             return challenge

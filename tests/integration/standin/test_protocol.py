@@ -159,6 +159,30 @@ async def test_the_offline_queue_is_delivered_once(standin: StandIn, page: NewPa
     assert (await device.hear("message"))["msg"]["body"] == "three"
 
 
+async def test_a_message_comes_again_until_it_is_confirmed(standin: StandIn, page: NewPage) -> None:
+    device = page()
+    await device.pair(PHONE)
+    for body in ("one", "two"):
+        await control(standin, "inbound", **{"from": ALICE, "body": body})
+    first = (await device.login(confirms=True))["offline"]
+    await device.tell(t="received", id=first[0]["id"])
+    await device.tell(t="exists", user="1", rid=1)
+    await device.hear("exists")
+    await control(standin, "inbound", **{"from": ALICE, "body": "three"})
+    assert [m["body"] for m in (await device.login(confirms=True))["offline"]] == ["two", "three"]
+
+
+async def test_a_frozen_page_holds_nobody_up(standin: StandIn, page: NewPage) -> None:
+    device = page()
+    await device.pair(PHONE)
+    await device.login()
+    frozen = device.ws  # never read from again, so it never answers a close
+    async with asyncio.timeout(1.5):
+        assert (await device.login())["t"] == "success"
+        assert (await control(standin, "drop"))[1]["dropped"] >= 1
+    assert frozen is not None and not frozen.closed
+
+
 async def test_a_text_is_acknowledged_received_and_read(standin: StandIn, page: NewPage) -> None:
     device = page()
     await device.pair(PHONE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,30 @@ async def test_what_is_not_modelled_fails_and_leaves_nothing(site: StandIn, chro
         assert "does not model" in outcome, (call, outcome)
     assert (await control(site, "messages"))[1] == []
     assert await browser.wpp(f"WPP.chat.get({ALICE!r}).msgs.length") == 0
+
+
+async def test_a_browser_killed_while_it_syncs_loses_no_message(site: StandIn, chromium: NewChromium) -> None:
+    await (await linked(await chromium(site), site)).stop()
+    await control(site, "inbound", **{"from": ALICE, "body": "waited", "phone": PHONE})
+    site.options.sync_ms = 1_500
+    killed = await chromium(site)
+    await until(lambda: _logins(site, 2))
+    os.killpg(killed.process.pid, signal.SIGKILL)
+    again = await chromium(site)
+    await again.wpp_until("window.__events.some((e) => e.name === 'chat.new_message' && e.value.body === 'waited')")
+    assert await until(lambda: _logins(site, 3))
+
+
+async def _logins(site: StandIn, wanted: int) -> bool:
+    return (await state(site))["devices"][0]["logins"] == wanted
+
+
+async def test_the_caches_fill_and_scripts_run_under_trusted_types(chromium: NewChromium) -> None:
+    options = {"sw_mb": 1.2, "http_mb": 0.6, "trusted_types": True, "cold_ms": 1_200, "sync_ms": 200}
+    async with StandIn(**options) as site:
+        browser = await linked(await chromium(site), site)
+        assert await browser.wpp_until("__standin.sw") == {"precached": 3}
+        await browser.wpp_until("__standin.httpDone === 2")
 
 
 async def test_typing_and_seen_reach_the_server(site: StandIn, chromium: NewChromium) -> None:

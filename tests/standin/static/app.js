@@ -5,9 +5,13 @@
   const { N, cfg, session, storage } = core;
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+  // Under Trusted Types a worker's address has to pass a policy. Not one named `default`: it would let every script in.
+  const policy = g.trustedTypes && g.trustedTypes.createPolicy('standin', { createScriptURL: (url) => url });
+  const workerUrl = policy ? policy.createScriptURL('/sw.js') : '/sw.js';
+
   async function precache() {
     navigator.serviceWorker.addEventListener('message', (event) => (core.sw = event.data));
-    const registration = await navigator.serviceWorker.register('/sw.js');
+    const registration = await navigator.serviceWorker.register(workerUrl);
     const worker = registration.active || registration.installing || registration.waiting;
     const start = () => registration.active && registration.active.postMessage('precache');
     if (registration.active) start();

@@ -8,17 +8,7 @@
   const outbox = new Map(); // message id -> {frame, resolve, reject}, until the server has answered
   const uploaded = new Map(); // file hash -> base64 bytes, until a message has taken them
 
-  // Puts a message into its chat and into the stores; `data` is a model or its attributes.
-  function add(data) {
-    const Msg = N('WAWebMsgModel').default;
-    const chats = N('WAWebChatCollection').ChatCollection;
-    const message = data instanceof Msg ? data : new Msg(data);
-    const chat = chats.get(message.id.remote) || chats.add(chats.create(message.id.remote));
-    N('WAWebMsgCollection').MsgCollection.add(message);
-    chat.msgs.add(message);
-    chat.lastReceivedKey = message.id;
-    chat.t = message.t;
-    if (!message.id.fromMe && message.isNewMsg) chat.unreadCount = (chat.unreadCount || 0) + 1;
+  function store(message) {
     const row = {
       id: message.id.toString(),
       rowId: Date.now(),
@@ -29,7 +19,20 @@
       ack: message.ack,
       msgRowOpaqueData: { body: message.body, caption: message.caption },
     };
-    core.storage.put('model-storage', 'message', row).catch((e) => console.error('[standin] message row', e));
+    return core.storage.put('model-storage', 'message', row);
+  }
+
+  // Puts a message into its chat and into the collections; `data` is a model or its attributes.
+  function add(data) {
+    const Msg = N('WAWebMsgModel').default;
+    const chats = N('WAWebChatCollection').ChatCollection;
+    const message = data instanceof Msg ? data : new Msg(data);
+    const chat = chats.get(message.id.remote) || chats.add(chats.create(message.id.remote));
+    N('WAWebMsgCollection').MsgCollection.add(message);
+    chat.msgs.add(message);
+    chat.lastReceivedKey = message.id;
+    chat.t = message.t;
+    if (!message.id.fromMe && message.isNewMsg) chat.unreadCount = (chat.unreadCount || 0) + 1;
     return message;
   }
 
@@ -72,6 +75,7 @@
     const modelled = cfg.messageTypes.includes(data.type);
     const accepted = (async () => {
       const message = modelled ? add(data) : data;
+      if (modelled) store(message).catch((e) => console.error('[standin] message row', e));
       try {
         await offer(frameOf(chat, message));
       } catch (e) {
@@ -107,7 +111,11 @@
       links: [],
     };
     // Through the namespace: wa-js replaces this function to see incoming messages.
-    await N('WAWebMsgCollection').MsgCollection.processMultipleMessages(from, [data]);
+    const known = N('WAWebMsgCollection').MsgCollection;
+    if (!known.get(data.id)) await known.processMultipleMessages(from, [data]);
+    // What is not confirmed comes again: a browser that dies in between must not lose a message.
+    await store(known.get(data.id));
+    if (core.session.isOpen()) core.session.tell({ t: 'received', id: wire.id });
   }
 
   async function receipt(frame) {

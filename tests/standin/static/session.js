@@ -38,8 +38,8 @@
   function ask(frame) {
     const rid = ++questions;
     return new Promise((resolve, reject) => {
-      answers.set(rid, { resolve, reject });
       tell({ ...frame, rid });
+      answers.set(rid, { resolve, reject });
       setTimeout(() => answers.delete(rid) && reject(new Error('timeout ' + frame.t)), ANSWER_TIMEOUT_MS);
     });
   }
@@ -83,7 +83,7 @@
   async function introduce() {
     const keys = await core.keys();
     const me = core.state.me;
-    if (me) return tell({ t: 'login', jid: me.jid, deviceId: me.deviceId });
+    if (me) return tell({ t: 'login', jid: me.jid, deviceId: me.deviceId, confirms: true });
     core.state.advSecret = keys.adv;
     tell({ t: 'register', noisePub: encodeB64(keys.noisePub), identityPub: encodeB64(keys.identityPub) });
   }
