@@ -1,0 +1,36 @@
+"""The app over a directory in memory, called without a network."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from daemon.api.app import build_app
+from daemon.core.settings import CoordinatorSettings
+from tests.unit.api.directory_double import DirectoryDouble
+
+TOKEN = "a-token-of-the-tests-0123456789"
+
+
+@pytest.fixture
+def directory() -> DirectoryDouble:
+    """A directory with one session, `session-12-7`."""
+    double = DirectoryDouble()
+    double.add("session-12-7")
+    return double
+
+
+@pytest.fixture
+async def stranger(directory: DirectoryDouble) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a token."""
+    settings = CoordinatorSettings(API_TOKEN=TOKEN, MAX_BODY_BYTES=4096)
+    transport = httpx.ASGITransport(build_app(directory, settings), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        yield client
+
+
+@pytest.fixture
+async def api(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A client with the token."""
+    stranger.headers["Authorization"] = f"Bearer {TOKEN}"
+    return stranger
