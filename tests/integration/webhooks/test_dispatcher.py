@@ -1,0 +1,264 @@
+"""Delivery to a receiver that is slow, fails, hangs, resets: nothing lost, order kept, memory bounded."""
+
+import asyncio
+import time
+
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from daemon.registry import keys
+from daemon.registry.events import EventStream
+from daemon.registry.link import RedisLink
+from daemon.webhooks.endpoint import PARALLEL_POSTS
+from daemon.webhooks.signature import verify
+from tests.integration.webhooks.conftest import SECRET, Publish, Start
+from tests.integration.webhooks.receiver import Delivery, Receiver, accept, until
+
+
+async def _empty(stream: EventStream, limit_s: float = 10.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while await stream.waiting():
+            await asyncio.sleep(0.005)
+
+
+async def test_events_arrive_in_order_signed_and_leave_the_stream(
+    stream: EventStream, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    events = [await publish(f"s{n % 3}", n) for n in range(30)]
+    async with start():
+        await until(lambda: len(receiver.taken) == 30, "all delivered")
+        await _empty(stream)
+    for session in range(3):
+        assert receiver.numbers(f"s{session}") == list(range(session, 30, 3))
+    got = next(delivery for delivery in receiver.taken if delivery.number == 0)
+    assert got.headers["X-Webhook-Id"] == got.body["id"] == events[0].event_id
+    assert got.headers["X-Webhook-Event"] == got.body["event"] == "message"
+    timestamp, signature = got.headers["X-Webhook-Timestamp"], got.headers["X-Webhook-Signature"]
+    assert verify(SECRET, timestamp, got.raw, signature, now=time.time())
+    assert not verify("a-forgers-guess-of-a-secret", timestamp, got.raw, signature, now=time.time())
+    assert not verify(SECRET, timestamp, got.raw.replace(b'"n":0', b'"n":9'), signature, now=time.time())
+
+
+async def test_a_refused_event_is_tried_again_in_its_place_with_the_same_id(
+    receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async def refuse_one_twice(_request: web.Request, delivery: Delivery) -> web.StreamResponse:
+        tries = sum(one.number == 1 for one in receiver.tries)
+        return web.Response(status=500 if delivery.number == 1 and tries < 3 else 204)
+
+    receiver.behave = refuse_one_twice
+    for n in range(4):
+        await publish("s", n)
+    async with start():
+        await until(lambda: len(receiver.taken) == 4, "all delivered")
+    assert [delivery.number for delivery in receiver.tries] == [0, 1, 1, 1, 2, 3]
+    assert len({one.headers["X-Webhook-Id"] for one in receiver.tries if one.number == 1}) == 1
+    assert len({one.raw for one in receiver.tries if one.number == 1}) == 1
+
+
+async def test_a_session_that_is_refused_does_not_hold_up_others(
+    receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async def refuse_bad(_request: web.Request, delivery: Delivery) -> web.StreamResponse:
+        return web.Response(status=500 if delivery.session_id == "bad" else 200)
+
+    receiver.behave = refuse_bad
+    for n in range(20):
+        await publish("bad", n)
+        await publish("good", n)
+    async with start():
+        await until(lambda: len(receiver.numbers("good")) == 20, "the good session's events")
+        assert {one.number for one in receiver.tries if one.session_id == "bad"} == {0}
+        receiver.behave = accept
+        await until(lambda: len(receiver.numbers("bad")) == 20, "the bad session's events")
+    assert receiver.numbers("good") == receiver.numbers("bad") == list(range(20))
+
+
+async def test_a_slow_receiver_gets_a_bounded_number_of_posts_at_once(
+    receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    gate = asyncio.Event()
+
+    async def wait(_request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        await gate.wait()
+        return web.Response()
+
+    receiver.behave = wait
+    for n in range(40):
+        await publish(f"s{n}", n)
+    async with start():
+        await until(lambda: receiver.open_now == PARALLEL_POSTS, "all posts that are allowed")
+        gate.set()
+        await until(lambda: len(receiver.taken) == 40, "all delivered")
+    assert receiver.open_most == PARALLEL_POSTS
+
+
+async def test_resets_hangs_and_redirects_are_failures_that_pass(
+    receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async def misbehave(request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        match len(receiver.tries):
+            case 1:
+                assert request.transport is not None
+                request.transport.abort()
+            case 2:
+                await asyncio.sleep(5)
+            case 3:
+                return web.Response(status=307, headers={"Location": receiver.url})
+        return web.Response()
+
+    receiver.behave = misbehave
+    await publish("s", 1)
+    async with start(WEBHOOK_TIMEOUT_MS=150):
+        await until(lambda: len(receiver.tries) == 4, "the fourth try")
+        await until(lambda: receiver.numbers("s")[-1:] == [1], "delivered")
+
+
+async def test_an_answer_that_never_ends_counts_by_its_status(
+    stream: EventStream, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async def pour(request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        while True:
+            await answer.write(b"x" * 10_000)
+
+    receiver.behave = pour
+    await publish("s", 1)
+    async with start():
+        await _empty(stream)
+    assert len(receiver.tries) == 1
+
+
+async def test_an_event_refused_for_too_long_goes_to_the_dead_letters_and_the_next_follows(
+    link: RedisLink, stream: EventStream, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async def refuse_one(_request: web.Request, delivery: Delivery) -> web.StreamResponse:
+        return web.Response(status=410 if delivery.number == 1 else 200)
+
+    receiver.behave = refuse_one
+    for n in range(1, 3):
+        await publish("s", n)
+    async with start(WEBHOOK_RETRY_FOR_MS=100):
+        await until(lambda: receiver.numbers("s") == [2], "the event after it")
+        await _empty(stream)
+    [(_, fields)] = await link.text.xrange(keys.DEAD_LETTERS)
+    assert "HTTP 410" in fields["error"]
+    assert '"n":1' in fields["event"]
+    assert len(receiver.tries) > 2
+
+
+async def test_memory_is_bounded_while_the_receiver_is_dead(
+    link: RedisLink, stream: EventStream, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async def refuse(_request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    receiver.behave = refuse
+    for n in range(60):
+        await publish(f"s{n % 4}", n)
+    async with start(held_max=10):
+        await until(lambda: len(receiver.tries) >= 40, "many tries")
+        assert (await link.text.xpending(keys.EVENTS, "webhooks"))["pending"] == 10
+        assert await stream.waiting() == 60
+        receiver.behave = accept
+        await until(lambda: len(receiver.taken) == 60, "all delivered")
+    for session in range(4):
+        assert receiver.numbers(f"s{session}") == list(range(session, 60, 4))
+
+
+async def test_what_another_process_left_is_delivered_first_and_in_order(
+    stream: EventStream, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    for n in range(6):
+        await publish("s", n)
+    await stream.join()
+    assert len(await stream.take("a-process-that-died", 4, 100)) == 4
+    async with start(held_max=3):
+        await until(lambda: len(receiver.taken) == 6, "all delivered")
+        await _empty(stream)
+    assert receiver.numbers("s") == list(range(6))
+
+
+async def test_a_stop_lets_posts_in_flight_end_and_leaves_the_rest(
+    stream: EventStream, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    gate = asyncio.Event()
+
+    async def wait(_request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        await gate.wait()
+        return web.Response()
+
+    receiver.behave = wait
+    for n in range(5):
+        await publish("s", n)
+    async with start() as running:
+        await until(lambda: receiver.open_now == 1, "a post in flight")
+        running.stop.set()
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        await running.end()
+        assert receiver.numbers("s") == [0]
+        assert await stream.waiting() == 4
+    async with start(consumer="two"):
+        await until(lambda: len(receiver.taken) == 5, "the rest")
+    assert receiver.numbers("s") == list(range(5))
+
+
+async def test_a_stop_does_not_wait_for_retries(receiver: Receiver, publish: Publish, start: Start) -> None:
+    async def refuse(_request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        return web.Response(status=500)
+
+    receiver.behave = refuse
+    await publish("s", 1)
+    async with start() as running:
+        await until(lambda: len(receiver.tries) > 1, "a retry")
+        began = time.monotonic()
+        await running.end()
+        assert time.monotonic() - began < 2
+
+
+async def test_without_an_address_events_are_dropped(stream: EventStream, publish: Publish, start: Start) -> None:
+    for n in range(3):
+        await publish("s", n)
+    async with start(LARAVEL_WEBHOOK=None):
+        await _empty(stream)
+
+
+async def test_the_log_tells_failing_and_working_once_each(receiver: Receiver, publish: Publish, start: Start) -> None:
+    async def refuse(_request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        return web.Response(status=500)
+
+    receiver.behave = refuse
+    with capture_logs() as lines:
+        await publish("s", 1)
+        async with start():
+            await until(lambda: len(receiver.tries) > 6, "several tries")
+            receiver.behave = accept
+            await until(lambda: bool(receiver.taken), "delivered")
+    assert [line["event"] for line in lines] == ["webhook receiver fails", "webhook receiver works again"]
+    assert SECRET not in str(lines)
+
+
+async def test_events_survive_a_redis_that_drops_its_connections(
+    link: RedisLink, stream: EventStream, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async with start():
+        for n in range(30):
+            await publish("s", n)
+            if n % 10 == 5:
+                await link.text.client_kill_filter(_type="normal", skipme=True)
+        await until(lambda: set(receiver.numbers("s")) == set(range(30)), "all delivered")
+        await _empty(stream)
+    firsts = list(dict.fromkeys(receiver.numbers("s")))
+    assert firsts == list(range(30))
+
+
+async def test_a_stream_whose_group_vanished_is_joined_again(
+    link: RedisLink, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async with start():
+        await publish("s", 1)
+        await until(lambda: len(receiver.taken) == 1, "the first")
+        await link.text.flushdb()
+        await publish("s", 2)
+        await until(lambda: receiver.numbers("s") == [1, 2], "the one after the loss")
