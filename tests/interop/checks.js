@@ -5,8 +5,7 @@ const { control, port, spki } = JSON.parse(process.env.STANDIN);
 
 const LIMIT_MS = 30_000;
 const ALICE = '5511888880001@c.us';
-const PIXEL =
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
 const browserArgs = [
   '--disable-gpu',

@@ -43,7 +43,9 @@ async function firstLife() {
     return heard.first('message', (message) => message.body === 'live');
   });
   const sent = await check('send text', () => client.sendText(ALICE, 'hello'));
-  await check('acks', () => heard.first('ack', (ack) => ack.ack === 3 && String(sent.id).includes(ack.id.id ?? ack.id)));
+  await check('acks', () =>
+    heard.first('ack', (ack) => ack.ack === 3 && String(sent.id).includes(ack.id.id ?? ack.id)),
+  );
   await check('send image', async () => {
     await client.sendFile(ALICE, `data:image/png;base64,${PIXEL}`, { type: 'image', filename: 'p.png' });
     const last = (await phone('messages')).at(-1);
@@ -57,7 +59,9 @@ async function firstLife() {
 async function secondLife() {
   const heard = new Heard();
   const client = await check('created from the profile', () => create(heard));
-  await check('in the chat list', () => heard.first('status', (status) => status === 'inChat' || status === 'isLogged'));
+  await check('in the chat list', () =>
+    heard.first('status', (status) => status === 'inChat' || status === 'isLogged'),
+  );
   await check('no second qr', () => !heard.entries.some((entry) => entry.name === 'qr'));
   await check('logged in by signature, not stale', () =>
     until(async () => {

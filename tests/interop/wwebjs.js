@@ -40,8 +40,7 @@ async function messages(client, heard) {
   });
   const sent = await check('send text', () => client.sendMessage(ALICE, 'hello', { waitUntilMsgSent: true }));
   await check('acks 1 to 3', async () => {
-    for (const level of [1, 2, 3])
-      await heard.first('message_ack', (m, ack) => m.id.id === sent.id.id && ack >= level);
+    for (const level of [1, 2, 3]) await heard.first('message_ack', (m, ack) => m.id.id === sent.id.id && ack >= level);
     return true;
   });
   await check('send image', async () => {

@@ -6,23 +6,23 @@
 
   def('WAWebUserPrefsMeUser', () => {
     const { createWid } = N('WAWebWidFactory');
-    const me = () => (core.state.me ? createWid(core.state.me.jid) : undefined),
-      lid = () => (core.state.me ? createWid(core.state.me.lid) : undefined);
-    const thr = (f) => () => {
-      const x = f();
-      if (!x) throw new Error('not logged in');
-      return x;
+    const widOf = (field) => () => (core.state.me ? createWid(core.state.me[field]) : undefined);
+    const [me, lid] = [widOf('jid'), widOf('lid')];
+    const orThrow = (find) => () => {
+      const found = find();
+      if (!found) throw new Error('not logged in');
+      return found;
     };
     return {
       getMaybeMePnUser: me,
       getMaybeMeLidUser: lid,
-      getMeUser: thr(me),
-      getMePnUserOrThrow: thr(me),
-      getMeLidUserOrThrow: thr(lid),
+      getMeUser: orThrow(me),
+      getMePnUserOrThrow: orThrow(me),
+      getMeLidUserOrThrow: orThrow(lid),
       getMaybeMeUser: me,
       getMe: me,
       getMeDevicePn: me,
-      isMeAccount: (w) => !!w && [String(me()), String(lid())].includes(String(w)),
+      isMeAccount: (wid) => !!wid && [String(me()), String(lid())].includes(String(wid)),
       isMeDevice: () => false,
       getMaybeMeDeviceLid: lid,
     };
@@ -58,18 +58,18 @@
     generateDeviceSignature() {},
   }));
   def('WAWebUserPrefsGeneral', () => {
-    const s = {};
-    const o = {
+    const automatic = {};
+    const preferences = {
       getTheme: () => localStorage.getItem('theme') || 'light',
-      setTheme: (t) => localStorage.setItem('theme', t),
+      setTheme: (theme) => localStorage.setItem('theme', theme),
     };
-    for (const k of ['Photos', 'Audio', 'Videos', 'Documents']) {
-      o['getAutoDownload' + k] = () => !!s[k];
-      o['setAutoDownload' + k] = (v) => {
-        s[k] = v;
+    for (const kind of ['Photos', 'Audio', 'Videos', 'Documents']) {
+      preferences['getAutoDownload' + kind] = () => !!automatic[kind];
+      preferences['setAutoDownload' + kind] = (on) => {
+        automatic[kind] = on;
       };
     }
-    return o;
+    return preferences;
   });
   def('WAWebUserPrefsUser', () => ({
     getPushname: () => (core.state.me ? core.state.me.pushname : undefined),

@@ -1,82 +1,81 @@
 // Events, models and collections in the manner of Backbone: the ground the clients' own code stands on.
 // `change:x` triggers with (model, value, previous) on the model and on every collection that holds it.
+// wa-js finds these classes by texts inside them, so two sentences below must stay as they are.
 (function (g) {
   'use strict';
   const core = g.__standin;
   const { def, N } = core;
 
+  const hidden = (target, name, value) =>
+    Object.defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
+  const words = (names) => String(names).split(/\s+/);
+
   def('WAWebEventEmitter', () => {
     class EventEmitter {
-      _ev() {
-        return (
-          this.__ev ||
-          (Object.defineProperty(this, '__ev', { value: new Map(), enumerable: false }), this.__ev)
-        );
+      _listenersOf(name) {
+        if (!this.__listeners) hidden(this, '__listeners', new Map());
+        if (!this.__listeners.has(name)) this.__listeners.set(name, []);
+        return this.__listeners.get(name);
       }
-      on(names, cb, ctx) {
-        if (typeof cb !== 'function') throw new Error('Callback parameter passed is not a function');
-        for (const n of String(names).split(/\s+/)) {
-          const m = this._ev();
-          if (!m.has(n)) m.set(n, []);
-          m.get(n).push({ cb, ctx });
-        }
+      on(names, callback, context) {
+        if (typeof callback !== 'function') throw new Error('Callback parameter passed is not a function');
+        for (const name of words(names)) this._listenersOf(name).push({ callback, context });
         return this;
       }
-      once(names, cb, ctx) {
-        if (typeof cb !== 'function') throw new Error('Callback parameter passed is not a function');
-        for (const n of String(names).split(/\s+/)) {
-          const f = (...a) => {
-            this.off(n, f);
-            cb.apply(ctx || this, a);
+      once(names, callback, context) {
+        for (const name of words(names)) {
+          const once = (...values) => {
+            this.off(name, once);
+            callback.apply(context || this, values);
           };
-          f._o = cb;
-          this.on(n, f);
+          once.wraps = callback;
+          this.on(name, once);
         }
         return this;
       }
-      off(names, cb) {
+      off(names, callback) {
         if (!names) {
-          this._ev().clear();
+          hidden(this, '__listeners', new Map());
           return this;
         }
-        for (const n of String(names).split(/\s+/)) {
-          const l = this._ev().get(n);
-          if (!l) continue;
-          this._ev().set(n, cb ? l.filter((x) => x.cb !== cb && x.cb._o !== cb) : []);
+        for (const name of words(names)) {
+          const kept = this._listenersOf(name).filter(
+            (listener) => callback && listener.callback !== callback && listener.callback.wraps !== callback,
+          );
+          this.__listeners.set(name, kept);
         }
         return this;
       }
-      removeListener(n, cb) {
-        return this.off(n, cb);
+      addListener(name, callback) {
+        return this.on(name, callback);
       }
-      addListener(n, cb) {
-        return this.on(n, cb);
+      removeListener(name, callback) {
+        return this.off(name, callback);
       }
-      listenTo(o, n, cb) {
-        o.on(n, cb, this);
+      listenTo(other, name, callback) {
+        other.on(name, callback, this);
         return this;
       }
       stopListening() {
         return this;
       }
-      trigger(n, ...a) {
-        for (const x of (this._ev().get(n) || []).slice()) {
-          try {
-            x.cb.apply(x.ctx || this, a);
-          } catch (e) {
-            console.error('[standin] listener', n, e);
-          }
-        }
-        if (n !== 'all')
-          for (const x of (this._ev().get('all') || []).slice()) {
-            try {
-              x.cb.call(x.ctx || this, n, ...a);
-            } catch (e) {}
-          }
+      trigger(name, ...values) {
+        this._call(name, values);
+        if (name !== 'all') this._call('all', [name, ...values]);
         return this;
       }
-      emit(n, ...a) {
-        return this.trigger(n, ...a);
+      emit(name, ...values) {
+        return this.trigger(name, ...values);
+      }
+      // One listener's error is reported and does not keep the others from hearing.
+      _call(name, values) {
+        for (const { callback, context } of [...this._listenersOf(name)]) {
+          try {
+            callback.apply(context || this, values);
+          } catch (e) {
+            console.error('[standin] listener', name, e);
+          }
+        }
       }
     }
     return { default: EventEmitter };
@@ -84,75 +83,68 @@
 
   def('WAWebBaseModel', () => {
     const EventEmitter = N('WAWebEventEmitter').default;
+
+    const accessor = (name) => ({
+      enumerable: true,
+      configurable: true, // wa-js redefines some
+      get() {
+        return this.__attributes && this.__attributes[name];
+      },
+      set(value) {
+        this._change(name, value);
+      },
+    });
+
     class BaseModel extends EventEmitter {
-      constructor(attrs = {}, opts = {}) {
+      constructor(attributes = {}, options = {}) {
         super();
-        Object.defineProperty(this, '__a', { value: {}, enumerable: false });
-        Object.defineProperty(this, 'collection', {
-          value: opts.collection || null,
-          writable: true,
-          enumerable: false,
-        });
-        const d = this.constructor.defaults ? this.constructor.defaults() : {};
-        Object.assign(this.__a, d);
-        for (const k of Object.keys(attrs)) this.__a[k] = attrs[k];
-        for (const k of Object.keys(this.__a)) this._acc(k);
-        if (this.initialize) this.initialize(opts);
+        hidden(this, '__attributes', {});
+        hidden(this, '__collections', []);
+        hidden(this, 'collection', options.collection || null);
+        const defaults = this.constructor.defaults ? this.constructor.defaults() : {};
+        for (const [name, value] of Object.entries({ ...defaults, ...attributes })) {
+          this.__attributes[name] = value;
+          this._expose(name);
+        }
+        if (this.initialize) this.initialize(options);
       }
-      _acc(k) {
-        if (k in this) return; // prototype accessor or method
-        Object.defineProperty(this, k, {
-          enumerable: true,
-          configurable: true,
-          get() {
-            return this.__a[k];
-          },
-          set(v) {
-            this._set(k, v);
-          },
-        });
+      _expose(name) {
+        if (!(name in this)) Object.defineProperty(this, name, accessor(name));
       }
-      _set(k, v) {
-        const old = this.__a[k];
-        if (old === v) return;
-        this.__a[k] = v;
-        this._acc(k);
-        this._bubble('change:' + k, v, old);
+      _change(name, value) {
+        const previous = this.__attributes[name];
+        if (previous === value) return;
+        this.__attributes[name] = value;
+        this._expose(name);
+        this._bubble('change:' + name, value, previous);
         this._bubble('change');
       }
-      _bubble(ev, ...a) {
-        this.trigger(ev, this, ...a);
-        for (const c of this.__cols || []) c.trigger(ev, this, ...a);
+      _bubble(event, ...values) {
+        for (const hearer of [this, ...this.__collections]) hearer.trigger(event, this, ...values);
       }
-      set(k, v) {
-        if (typeof k === 'object') {
-          for (const x of Object.keys(k)) this._set(x, k[x]);
-        } else this._set(k, v);
+      set(name, value) {
+        const changes = typeof name === 'object' ? name : { [name]: value };
+        for (const key of Object.keys(changes)) this._change(key, changes[key]);
         return this;
       }
-      get(k) {
-        return this.__a[k];
+      get(name) {
+        return this.__attributes[name];
       }
-      has(k) {
-        return k in this.__a;
+      has(name) {
+        return name in this.__attributes;
       }
       get attributes() {
-        return this.__a;
+        return this.__attributes;
       }
+      // Plain values and collections; other models are left out, they point back.
       serialize() {
-        const o = {},
-          E = N('WAWebEventEmitter').default;
-        for (const k of Object.keys(this.__a)) {
-          const v = this.__a[k];
-          if (typeof v === 'function') continue;
-          if (v instanceof E) {
-            if (v.getModelsArray) o[k] = v.serialize();
-            else if (k !== 'contact') continue;
-            continue;
-          }
-          o[k] = v;
+        const plain = {};
+        for (const [name, value] of Object.entries(this.__attributes)) {
+          if (typeof value === 'function') continue;
+          if (!(value instanceof EventEmitter)) plain[name] = value;
+          else if (value.getModelsArray) plain[name] = value.serialize();
         }
-        return o;
+        return plain;
       }
       toJSON() {
         return this.serialize();
@@ -163,85 +155,34 @@
       safe() {
         return this;
       }
-      static define(proto, name, props) {
-        Object.defineProperty(proto, 'proxyName', { value: name, configurable: true });
-        Object.defineProperty(proto, '__props', { value: props || [], configurable: true });
-        for (const k of props || [])
-          Object.defineProperty(proto, k, {
-            configurable: true,
-            enumerable: true,
-            get() {
-              return this.__a ? this.__a[k] : undefined;
-            },
-            set(v) {
-              this._set(k, v);
-            },
-          });
+      static define(prototype, name, properties = []) {
+        hidden(prototype, 'proxyName', name);
+        hidden(prototype, '__props', properties);
+        for (const property of properties) Object.defineProperty(prototype, property, accessor(property));
       }
     }
-    return { BaseModel, defineModel: (c) => c };
+    return { BaseModel, defineModel: (Model) => Model };
   });
 
   def('WAWebBaseCollection', () => {
     const EventEmitter = N('WAWebEventEmitter').default;
+
+    function keyOf(thing) {
+      if (thing == null) return undefined;
+      if (typeof thing !== 'object') return String(thing);
+      if (thing._serialized) return thing._serialized;
+      return thing.id === undefined ? thing.toString() : keyOf(thing.id);
+    }
+
     class Collection extends EventEmitter {
       constructor() {
+        /* Collection initialized without model */
         super();
-        Object.defineProperty(this, '_models', { value: [], enumerable: false });
-        Object.defineProperty(this, '_index', { value: {}, enumerable: false });
-        if (!this.constructor.model && !this.constructor.anyModel) {
-          /* Collection initialized without model */
-        }
+        hidden(this, '_models', []);
+        hidden(this, '_index', {});
       }
       get modelClass() {
         return this.constructor.model;
-      }
-      _id(x) {
-        if (x == null) return undefined;
-        if (typeof x === 'object') {
-          if (x._serialized) return x._serialized;
-          if (x.id !== undefined) return this._id(x.id);
-          return x.toString();
-        }
-        return String(x);
-      }
-      get(x) {
-        return this._index[this._id(x)];
-      }
-      assertGet(x) {
-        const m = this.get(x);
-        if (!m) throw new Error('not found ' + x);
-        return m;
-      }
-      add(m, opts = {}) {
-        if (Array.isArray(m)) return m.map((x) => this.add(x, opts));
-        const C = this.constructor.model;
-        if (C && !(m instanceof C)) m = new C(m);
-        const id = this._id(m);
-        if (this._index[id]) return this._index[id];
-        this._index[id] = m;
-        this._models.push(m);
-        if (!m.__cols) Object.defineProperty(m, '__cols', { value: [], enumerable: false });
-        m.__cols.push(this);
-        if (!opts.silent) this.trigger('add', m, this, opts);
-        return m;
-      }
-      remove(m) {
-        m = this.get(m);
-        if (!m) return;
-        delete this._index[this._id(m)];
-        this._models.splice(this._models.indexOf(m), 1);
-        m.__cols.splice(m.__cols.indexOf(this), 1);
-        this.trigger('remove', m, this);
-        return m;
-      }
-      reset() {
-        this._models.length = 0;
-        for (const k of Object.keys(this._index)) delete this._index[k];
-        this.trigger('reset', this);
-      }
-      getModelsArray() {
-        return this._models;
       }
       get models() {
         return this._models;
@@ -249,29 +190,41 @@
       get length() {
         return this._models.length;
       }
-      map(f) {
-        return this._models.map(f);
+      getModelsArray() {
+        return this._models;
       }
-      filter(f) {
-        return this._models.filter(f);
+      get(thing) {
+        return this._index[keyOf(thing)];
       }
-      forEach(f) {
-        return this._models.forEach(f);
+      assertGet(thing) {
+        const model = this.get(thing);
+        if (!model) throw new Error('not found ' + thing);
+        return model;
       }
-      some(f) {
-        return this._models.some(f);
+      add(thing, options = {}) {
+        if (Array.isArray(thing)) return thing.map((one) => this.add(one, options));
+        const known = this.get(thing);
+        if (known) return known;
+        const Model = this.constructor.model || N('WAWebBaseModel').BaseModel;
+        const model = thing instanceof Model ? thing : new Model(thing);
+        this._index[keyOf(model)] = model;
+        this._models.push(model);
+        model.__collections.push(this);
+        if (!options.silent) this.trigger('add', model, this, options);
+        return model;
       }
-      findFirst(f) {
-        return this._models.find(f);
+      remove(thing) {
+        const model = this.get(thing);
+        if (!model) return undefined;
+        delete this._index[keyOf(model)];
+        this._models.splice(this._models.indexOf(model), 1);
+        model.__collections.splice(model.__collections.indexOf(this), 1);
+        this.trigger('remove', model, this);
+        return model;
       }
-      at(i) {
-        return this._models[i];
-      }
-      last() {
-        return this._models[this._models.length - 1];
-      }
-      head() {
-        return this._models[0];
+      reset() {
+        for (const model of [...this._models]) this.remove(model);
+        this.trigger('reset', this);
       }
       async find(id) {
         return this.get(id) || this.add(this.create ? this.create(id) : { id });
@@ -279,11 +232,35 @@
       async update(id) {
         return this.find(id);
       }
-      gadd(m) {
-        return this.add(m);
+      gadd(thing) {
+        return this.add(thing);
+      }
+      map(visit) {
+        return this._models.map(visit);
+      }
+      filter(accept) {
+        return this._models.filter(accept);
+      }
+      forEach(visit) {
+        return this._models.forEach(visit);
+      }
+      some(accept) {
+        return this._models.some(accept);
+      }
+      findFirst(accept) {
+        return this._models.find(accept);
+      }
+      at(position) {
+        return this._models[position];
+      }
+      head() {
+        return this._models[0];
+      }
+      last() {
+        return this._models[this._models.length - 1];
       }
       serialize() {
-        return this._models.map((m) => m.serialize());
+        return this._models.map((model) => model.serialize());
       }
       [Symbol.iterator]() {
         return this._models[Symbol.iterator]();

@@ -1,8 +1,8 @@
-// Minimal look-alike of Meta's module runtime: __d / require / importNamespace / importDefault / ErrorGuard / __debug.modulesMap
+// A minimal look-alike of Meta's module runtime: __d, require, importNamespace, importDefault, ErrorGuard and the
+// __debug.modulesMap in which wa-js looks for modules by shape.
 (function (g) {
   'use strict';
   const modulesMap = Object.create(null);
-  const bootQueue = [];
   function define(id, deps, factory, flags) {
     if (modulesMap[id]) return;
     modulesMap[id] = { id, deps: deps || [], factory, flags: flags || 0, ready: false, exports: null };
@@ -14,16 +14,7 @@
       m.ready = true;
       const module = { exports: {} };
       try {
-        m.factory.call(
-          null,
-          g,
-          requireMod,
-          importDefault,
-          importNamespace,
-          requireLazy,
-          module,
-          module.exports,
-        );
+        m.factory(g, requireModule, importDefault, importNamespace, requireLazy, module, module.exports);
       } catch (e) {
         m.ready = false;
         throw e;
@@ -32,35 +23,35 @@
     }
     return m.exports;
   }
-  // require() of an ES module whose only export is `default` yields the default itself (as `require('WAWebMsgKey')` does);
-  // importNamespace() always yields an object with `.default`.
-  function requireMod(id) {
+  // require() of a module whose only export is `default` yields the default itself (whatsapp-web.js relies on it);
+  // importNamespace() always yields an object with `.default` (wa-js relies on that).
+  function requireModule(id) {
     if (id === '__debug') return { modulesMap };
-    const e = load(id);
-    const ks = Object.keys(e);
-    return ks.length === 1 && ks[0] === 'default' ? e.default : e;
+    const exports = load(id);
+    const names = Object.keys(exports);
+    return names.length === 1 && names[0] === 'default' ? exports.default : exports;
   }
   function importNamespace(id) {
     return load(id);
   }
   function importDefault(id) {
-    const e = load(id);
-    return 'default' in e ? e.default : e;
+    const exports = load(id);
+    return 'default' in exports ? exports.default : exports;
   }
-  function requireLazy(ids, cb) {
-    Promise.resolve().then(() => cb(...ids.map(requireMod)));
+  function requireLazy(ids, callback) {
+    Promise.resolve().then(() => callback(...ids.map(requireModule)));
   }
   g.ErrorGuard = {
     skipGuardGlobal() {},
-    applyWithGuard(f, c, a) {
-      return f.apply(c, a || []);
+    applyWithGuard(call, context, values) {
+      return call.apply(context, values || []);
     },
   };
   g.importNamespace = importNamespace;
   g.importDefault = importDefault;
   g.requireLazy = requireLazy;
   g.__d = define;
-  g.require = requireMod;
+  g.require = requireModule;
   define('Bootloader', [], function (_g, _r, _d, _n, _l, module) {
     module.exports = {
       default: {

@@ -46,15 +46,7 @@
     };
   });
   def('WAWebStreamModel', () => {
-    const S = model('Stream', [
-      'mode',
-      'info',
-      'needsUpdate',
-      'available',
-      'displayInfo',
-      'obscurity',
-      'uiActive',
-    ]);
+    const S = model('Stream', ['mode', 'info', 'needsUpdate', 'available', 'displayInfo', 'obscurity', 'uiActive']);
     Object.assign(S.prototype, {
       markAvailable() {
         this.available = true;

@@ -48,14 +48,7 @@
     WATCHED_SOCKET_STATE: enumOf('OPEN', 'CLOSED'),
   }));
   def('WAWebSendMsgResultAction', () => ({
-    SendMsgResult: enumOf(
-      'OK',
-      'ERROR_NETWORK',
-      'ERROR_EXPIRED',
-      'ERROR_CANCELLED',
-      'ERROR_UPLOAD',
-      'ERROR_UNKNOWN',
-    ),
+    SendMsgResult: enumOf('OK', 'ERROR_NETWORK', 'ERROR_EXPIRED', 'ERROR_CANCELLED', 'ERROR_UPLOAD', 'ERROR_UNKNOWN'),
   }));
   def('WAWebMsgType', () => ({
     MSG_TYPE: {
@@ -95,16 +88,16 @@
     getPrevCustomLogoutMessage: () => null,
   }));
   def('WAWebBuildConstants', () => {
-    const v = core.cfg.version;
-    const p = v.split('.');
+    const version = core.cfg.version;
+    const [primary, secondary, tertiary] = version.split('.');
     return {
-      VERSION_STR: v,
-      VERSION_BASE: v,
-      VERSION_PRIMARY: p[0],
-      VERSION_SECONDARY: p[1],
-      VERSION_TERTIARY: p[2],
+      VERSION_STR: version,
+      VERSION_BASE: version,
+      VERSION_PRIMARY: primary,
+      VERSION_SECONDARY: secondary,
+      VERSION_TERTIARY: tertiary,
       WINDOWS_BUILD: null,
-      SANITIZED_VERSION_STR: v,
+      SANITIZED_VERSION_STR: version,
     };
   });
   def('WAWebNonJidMentionType', () => ({ default: { MENTION_ALL: 1 } }));
@@ -119,39 +112,30 @@
     info: () => ({ os: 'Linux', version: '10', name: 'Chrome', ua: navigator.userAgent }),
   }));
   def('WABase64', () => {
-    const u8 = (x) => (x instanceof Uint8Array ? x : new Uint8Array(x));
+    // Byte by byte: a file is too long for the arguments of one call.
+    function encodeB64(bytes) {
+      let text = '';
+      for (const byte of new Uint8Array(bytes)) text += String.fromCharCode(byte);
+      return btoa(text);
+    }
     return {
-      encodeB64: (x) => {
-        let s = '';
-        const a = u8(x);
-        for (let i = 0; i < a.length; i++) s += String.fromCharCode(a[i]);
-        return btoa(s);
-      },
-      decodeB64: (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0)).buffer,
-      encodeB64UrlSafe: (x) =>
-        btoa(String.fromCharCode(...u8(x)))
-          .replace(/\+/g, '-')
-          .replace(/\//g, '_'),
+      encodeB64,
+      encodeB64UrlSafe: (bytes) => encodeB64(bytes).replace(/\+/g, '-').replace(/\//g, '_'),
+      decodeB64: (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer,
     };
   });
   def('WATimeUtils', () => ({ unixTime: () => Math.floor(Date.now() / 1000), unixTimeMs: () => Date.now() }));
-  def('WARandomHex', () => ({
-    randomHex: (n) =>
-      [...crypto.getRandomValues(new Uint8Array(n))].map((x) => x.toString(16).padStart(2, '0')).join(''),
-  }));
+  def('WARandomHex', () => {
+    const hex = (byte) => byte.toString(16).padStart(2, '0');
+    return { randomHex: (length) => Array.from(crypto.getRandomValues(new Uint8Array(length)), hex).join('') };
+  });
   def('WALinkify', () => {
-    const re = /\bhttps?:\/\/[^\s<>"]+/gi;
-    const L = (href) => ({ href, url: href, suspiciousCharacters: new Set() });
+    const found = (text) => String(text || '').match(/\bhttps?:\/\/[^\s<>"]+/gi) || [];
+    const link = (href) => ({ href, url: href, suspiciousCharacters: new Set() });
     return {
-      findLink: (t) => {
-        const m = String(t || '').match(re);
-        return m ? L(m[0]) : undefined;
-      },
-      findLinks: (t) => (String(t || '').match(re) || []).map(L),
-      findFirstWebLink: (t) => {
-        const m = String(t || '').match(re);
-        return m ? m[0] : null;
-      },
+      findLink: (text) => found(text).map(link)[0],
+      findLinks: (text) => found(text).map(link),
+      findFirstWebLink: (text) => found(text)[0] || null,
     };
   });
   def('WAWebOfficialClient', () => ({ isOfficialClient: true }));
@@ -160,6 +144,6 @@
     isWeb: true,
     isWindows: false,
   }));
-  def('WAWebABPropsApi', () => ({ getABPropConfigValue: (k) => 0 }));
+  def('WAWebABPropsApi', () => ({ getABPropConfigValue: () => 0 }));
   def('WAWebPrimaryFeatures', () => ({ primaryFeatureEnabled: () => false }));
 })(self);

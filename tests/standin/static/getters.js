@@ -5,13 +5,12 @@
   const { def, N } = core;
 
   def('WAWebContactGetters', () => {
-    const me = (c) => N('WAWebUserPrefsMeUser').isMeAccount(c.id);
     return {
       getNotifyName: (c) => c.pushname,
       getPremiumMessageName: (c) => c.name,
       getUserid: (c) => c.id.user,
-      getUserhash: (c) => null,
-      getIsMe: me,
+      getUserhash: () => null,
+      getIsMe: (c) => N('WAWebUserPrefsMeUser').isMeAccount(c.id),
       getIsUser: (c) => c.id.isUser(),
       getIsGroup: (c) => c.id.isGroup(),
       getIsBroadcast: (c) => c.id.isBroadcast(),
@@ -37,24 +36,25 @@
     };
   });
   def('WAWebFrontendContactGetters', () => {
-    const n = (c) => c.name || c.pushname || '+' + c.id.user;
+    const number = (c) => '+' + c.id.user;
+    const name = (c) => c.name || c.pushname || number(c);
     return {
       getPhoneNumber: (c) => c.phoneNumber || c.id,
       getTextStatusString: () => '',
       getPnForLid: () => null,
-      getDisplayName: n,
-      getUserDisplayNameForLid: n,
-      getFormattedPhone: (c) => '+' + c.id.user,
-      getFormattedUsernameOrPhone: (c) => '+' + c.id.user,
-      getFormattedShortNameWithNonBreakingSpaces: n,
-      getFormattedShortName: n,
-      getFormattedName: n,
-      getFormattedUser: (c) => '+' + c.id.user,
-      getSearchName: n,
+      getDisplayName: name,
+      getUserDisplayNameForLid: name,
+      getFormattedPhone: number,
+      getFormattedUsernameOrPhone: number,
+      getFormattedShortNameWithNonBreakingSpaces: name,
+      getFormattedShortName: name,
+      getFormattedName: name,
+      getFormattedUser: number,
+      getSearchName: name,
       getIsMyContact: (c) => !!c.name,
-      getMentionName: n,
+      getMentionName: name,
       getSearchVerifiedName: () => '',
-      getHeader: (c) => n(c)[0],
+      getHeader: (c) => name(c)[0],
     };
   });
   def('WAWebChatGetters', () => ({
@@ -70,14 +70,14 @@
     getShouldShowUnreadDivider: () => false,
   }));
   def('WAWebMsgGetters', () => ({
-    getIsUnreadType: (m) => true,
-    getAsMms: (m) => null,
+    getIsUnreadType: () => true,
+    getAsMms: () => null,
     getQuotedMsgObj: () => null,
   }));
   def('WAWebApiContact', () => ({
     getAlternateUserWid: () => null,
     getCurrentLid: () => null,
-    getPhoneNumber: (w) => null,
+    getPhoneNumber: () => null,
   }));
   def('WAWebLidPnCache', () => ({
     lidPnCache: { getPhoneNumber: () => undefined, getCurrentLid: () => undefined },
@@ -92,7 +92,7 @@
   def('WAWebGetEphemeralFieldsMsgActionsUtils', () => ({ getEphemeralFields: () => ({}) }));
   def('WAWebMsgDataFromModel', () => ({ msgDataFromMsgModel: (m) => m.serialize() }));
   def('WAWebGetMessageSearchContext', () => ({
-    getSearchContext: (chat, k) => ({
+    getSearchContext: () => ({
       collection: { loadAroundPromise: Promise.resolve(), get: () => undefined },
     }),
   }));

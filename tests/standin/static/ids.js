@@ -6,14 +6,13 @@
 
   def('WAWebWid', () => {
     class Wid {
-      constructor(s) {
-        const i = s.indexOf('@');
-        this.server = s.slice(i + 1);
-        const u = s.slice(0, i);
-        const [user, device] = u.split(':');
+      constructor(text) {
+        const at = text.indexOf('@');
+        const [user, device] = text.slice(0, at).split(':');
+        this.server = text.slice(at + 1);
         this.user = user;
         if (device !== undefined) this.device = Number(device);
-        this._serialized = s;
+        this._serialized = text;
       }
       toString() {
         return this._serialized;
@@ -81,14 +80,14 @@
       getSignalAddress() {
         return this.user + '.' + (this.device || 0);
       }
-      equals(o) {
-        return !!o && this._serialized === o.toString();
+      equals(other) {
+        return !!other && this._serialized === other.toString();
       }
-      isSameAccountAndAddressingMode(o) {
-        return this.equals(o);
+      isSameAccountAndAddressingMode(other) {
+        return this.equals(other);
       }
-      static isXWid(t, x) {
-        return x instanceof Wid && x.server === t;
+      static isXWid(server, thing) {
+        return thing instanceof Wid && thing.server === server;
       }
       static isWid(x) {
         return x instanceof Wid || (typeof x === 'string' && /@/.test(x));
@@ -110,53 +109,51 @@
   });
   def('WAWebWidFactory', () => {
     const Wid = N('WAWebWid').default;
-    const createWid = (s) => {
-      if (s instanceof Wid) return s;
-      s = String(s && s._serialized ? s._serialized : s).replace('@s.whatsapp.net', '@c.us');
-      if (!/^[\w.:-]*@[\w.]+$/.test(s)) throw new Error('wid error: invalid wid ' + s);
-      return new Wid(s);
-    };
+    const same = (wid) => wid;
+    function createWid(thing) {
+      if (thing instanceof Wid) return thing;
+      const text = String((thing && thing._serialized) || thing).replace('@s.whatsapp.net', '@c.us');
+      if (!/^[\w.:-]*@[\w.]+$/.test(text)) throw new Error('wid error: invalid wid ' + text);
+      return new Wid(text);
+    }
     const createUserWidOrThrow = (user, server = 'c.us') =>
       createWid(String(user).includes('@') ? user : `${user}@${server}`);
+    const withoutDevice = (wid) => createWid(`${wid.user}@${wid.server}`);
+    const looksLikeWid = (thing) => !!thing && typeof thing.user === 'string' && typeof thing.server === 'string';
     return {
       createWid,
       createUserWidOrThrow,
       createUserWid: createUserWidOrThrow,
-      createWidFromWidLike: (x) =>
-        x instanceof Wid ? x : createWid(x._serialized || `${x.user}@${x.server}`),
-      isWidlike: (x) =>
-        x instanceof Wid ||
-        (!!x && typeof x === 'object' && typeof x.user === 'string' && typeof x.server === 'string'),
-      toUserWid: (w) => createWid(`${w.user}@${w.server}`),
-      asUserWidOrThrow: (w) => w,
-      asUserLidOrThrow: (w) => w,
-      toUserWidOrThrow: (w) => createWid(`${w.user}@${w.server}`),
       createDeviceWid: createWid,
-      asGroupWidOrThrow: (w) => w,
-      asChatWid: (w) => w,
-      toChatWid: (w) => w,
+      createWidFromWidLike: (thing) => (thing instanceof Wid ? thing : withoutDevice(thing)),
+      isWidlike: looksLikeWid,
+      toUserWid: withoutDevice,
+      toUserWidOrThrow: withoutDevice,
+      asUserWidOrThrow: same,
+      asUserLidOrThrow: same,
+      asGroupWidOrThrow: same,
+      asChatWid: same,
+      toChatWid: same,
     };
   });
+
   def('WAWebMsgKey', () => {
     const { createWid } = N('WAWebWidFactory');
+    const wid = (thing) => (thing && typeof thing !== 'object' ? createWid(thing) : thing);
+
     class MsgKey {
-      constructor(o) {
-        if (!o) throw new Error('MsgKey error: obj is null/undefined');
-        if (o instanceof MsgKey) o = { ...o };
-        const w = (x) => (x && typeof x === 'object' ? x : x ? createWid(x) : x);
-        if (o.from !== undefined || o.selfDir !== undefined) {
-          this.fromMe = o.selfDir ? o.selfDir === 'out' : false;
-          this.remote = this.fromMe ? w(o.to) : w(o.from);
-        } else {
-          this.fromMe = o.fromMe;
-          this.remote = w(o.remote);
-        }
-        this.id = o.id;
-        if (o.participant) this.participant = w(o.participant);
-        if (o.selfDir) this.self = o.selfDir;
-        this._serialized = [String(!!this.fromMe), this.remote.toString(), this.id]
-          .concat(this.participant ? [this.participant.toString()] : [])
-          .join('_');
+      // Takes {fromMe, remote, id} or {from, to, selfDir, id}; wa-js knows the class by the text of this error.
+      constructor(parts) {
+        if (!parts) throw new Error('MsgKey error: obj is null/undefined');
+        const directed = parts.from !== undefined || parts.selfDir !== undefined;
+        this.fromMe = directed ? parts.selfDir === 'out' : parts.fromMe;
+        this.remote = wid(directed ? (this.fromMe ? parts.to : parts.from) : parts.remote);
+        this.id = parts.id;
+        if (parts.participant) this.participant = wid(parts.participant);
+        if (parts.selfDir) this.self = parts.selfDir;
+        const fields = [!!this.fromMe, this.remote, this.id];
+        if (this.participant) fields.push(this.participant);
+        this._serialized = fields.join('_');
       }
       toString() {
         return this._serialized;
@@ -164,33 +161,21 @@
       clone() {
         return new MsgKey(this);
       }
-      equals(o) {
-        return !!o && o.toString() === this._serialized;
+      equals(other) {
+        return !!other && other.toString() === this._serialized;
       }
-      static fromString(s) {
-        const p = String(s).split('_');
-        return new MsgKey({
-          fromMe: p[0] === 'true',
-          remote: createWid(p[1]),
-          id: p[2],
-          participant: p[3] ? createWid(p[3]) : undefined,
-        });
+      static from(parts) {
+        return new MsgKey(parts);
       }
-      static from(o) {
-        return new MsgKey(o);
-      }
-      static async newId() {
-        const b = crypto.getRandomValues(new Uint8Array(9));
-        return (
-          '3EB0' +
-          [...b]
-            .map((x) => x.toString(16).padStart(2, '0'))
-            .join('')
-            .toUpperCase()
-        );
+      static fromString(text) {
+        const [fromMe, remote, id, participant] = String(text).split('_');
+        return new MsgKey({ fromMe: fromMe === 'true', remote, id, participant });
       }
       static newId_DEPRECATED() {
-        return '3EB0' + Math.random().toString(16).slice(2).toUpperCase();
+        return '3EB0' + N('WARandomHex').randomHex(9).toUpperCase();
+      }
+      static async newId() {
+        return MsgKey.newId_DEPRECATED();
       }
       static displayName() {
         return 'MsgKey';

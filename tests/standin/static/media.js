@@ -83,7 +83,7 @@
       'isViewOnce',
     ]);
     C.prototype.toJSON = function () {
-      const o = { ...this.__a };
+      const o = { ...this.attributes };
       delete o.mediaBlob;
       return o;
     };

@@ -158,9 +158,7 @@
     const { createWid } = N('WAWebWidFactory');
     const Contact = N('WAWebContactModel').default;
     for (const { id, name, pushname } of [{ id: me.jid, name: me.pushname, pushname: me.pushname }, ...contacts])
-      N('WAWebContactCollection').ContactCollection.add(
-        new Contact({ id: createWid(id), name, pushname, type: 'in' }),
-      );
+      N('WAWebContactCollection').ContactCollection.add(new Contact({ id: createWid(id), name, pushname, type: 'in' }));
     const rows = contacts.map((contact) => ({ ...contact, type: 'in' }));
     storage.put('model-storage', 'contact', rows).catch((e) => console.error('[standin] contacts', e));
   }
@@ -214,7 +212,11 @@
     async challenge(frame) {
       // The counter is on disk before it is used: a crash in between must not make the next log-in look stale.
       const rc = await storage.nextLoginCounter();
-      tell({ t: 'challenge-response', rc, sig: await ed25519('login', decodeB64(frame.nonce), core.state.me.jid + rc) });
+      tell({
+        t: 'challenge-response',
+        rc,
+        sig: await ed25519('login', decodeB64(frame.nonce), core.state.me.jid + rc),
+      });
     },
     async success(frame) {
       attempts = 0;

@@ -17,15 +17,7 @@
       'baseKey-store',
     ],
     wawc: ['user', 'wam-meta', 'offd_prefs'],
-    'model-storage': [
-      'chat',
-      'contact',
-      'message',
-      'group-metadata',
-      'participant',
-      'sync-keys',
-      'collection-version',
-    ],
+    'model-storage': ['chat', 'contact', 'message', 'group-metadata', 'participant', 'sync-keys', 'collection-version'],
   };
   const opened = {};
   const randomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
@@ -121,7 +113,10 @@
 
   // Counts log-ins inside the profile. The server marks a log-in whose number it has seen: an old backup, or a clone.
   async function nextLoginCounter() {
-    const row = (await get('signal-storage', 'signal-meta-store', 'login-counter')) || { id: 'login-counter', value: 0 };
+    const row = (await get('signal-storage', 'signal-meta-store', 'login-counter')) || {
+      id: 'login-counter',
+      value: 0,
+    };
     row.value += 1;
     await put('signal-storage', 'signal-meta-store', row);
     return row.value;

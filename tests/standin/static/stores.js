@@ -38,13 +38,9 @@
       return { msgs: new (N('WAWebBaseCollection').default)() };
     },
   });
-  store(
-    'WAWebBusinessProfileCollection',
-    'BusinessProfileCollection',
-    'WAWebBusinessProfileModel',
-    'BusinessProfile',
-    ['id'],
-  );
+  store('WAWebBusinessProfileCollection', 'BusinessProfileCollection', 'WAWebBusinessProfileModel', 'BusinessProfile', [
+    'id',
+  ]);
   store('WAWebLabelCollection', 'LabelCollection', 'WAWebLabelModel', 'Label', ['id', 'name'], {
     get: unmodelled('labels'),
     findFirst: unmodelled('labels'),
@@ -52,10 +48,7 @@
   });
   store('WAWebReactionsCollection', 'ReactionsCollection', 'WAWebReactionsModel', 'Reactions', ['id']);
   store('WAWebMsgInfoCollection', 'MsgInfoCollection', 'WAWebMsgInfoModel', 'MsgInfo', ['id']);
-  store('WAWebBotProfileCollection', 'BotProfileCollection', 'WAWebBotProfileModel', 'BotProfile', [
-    'id',
-    'personaId',
-  ]);
+  store('WAWebBotProfileCollection', 'BotProfileCollection', 'WAWebBotProfileModel', 'BotProfile', ['id', 'personaId']);
   def('WAWebGroupMetadataModel', () => ({
     default: model('GroupMetadata', ['id', 'subject', 'participants', 'announce']),
   }));

@@ -1,31 +1,26 @@
+// The service worker: fills a cache of the size that the real site keeps, and serves those files from it.
 const CACHE = 'wa-standin-precache-v1';
-self.addEventListener('install', (e) => {
-  self.skipWaiting();
-});
-self.addEventListener('activate', (e) => {
-  e.waitUntil(self.clients.claim());
-});
+
 async function precache() {
-  const list = await (await fetch('/rsrc/manifest.json', { cache: 'no-store' })).json();
-  const c = await caches.open(CACHE);
-  for (const u of list) {
-    if (await c.match(u)) continue;
-    const r = await fetch(u, { cache: 'no-store' }); // not into the HTTP cache too
-    if (r.ok) await c.put(u, r);
+  const urls = await (await fetch('/rsrc/manifest.json', { cache: 'no-store' })).json();
+  const cache = await caches.open(CACHE);
+  for (const url of urls) {
+    if (await cache.match(url)) continue;
+    const response = await fetch(url, { cache: 'no-store' }); // not into the HTTP cache too
+    if (response.ok) await cache.put(url, response);
   }
-  return list.length;
+  return { precached: urls.length };
 }
-self.addEventListener('message', (e) => {
-  if (e.data === 'precache')
-    e.waitUntil(
-      precache().then(
-        (n) => e.source && e.source.postMessage({ precached: n }),
-        (err) => e.source && e.source.postMessage({ precacheError: String(err) }),
-      ),
-    );
+
+self.addEventListener('install', () => self.skipWaiting());
+self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener('message', (event) => {
+  if (event.data !== 'precache') return;
+  const done = precache().catch((error) => ({ precacheError: String(error) }));
+  event.waitUntil(done.then((outcome) => event.source && event.source.postMessage(outcome)));
 });
-self.addEventListener('fetch', (e) => {
-  const u = new URL(e.request.url);
-  if (u.origin === location.origin && u.pathname.startsWith('/rsrc/s/'))
-    e.respondWith(caches.match(e.request).then((r) => r || fetch(e.request)));
+self.addEventListener('fetch', (event) => {
+  const url = new URL(event.request.url);
+  if (url.origin !== location.origin || !url.pathname.startsWith('/rsrc/s/')) return;
+  event.respondWith(caches.match(event.request).then((cached) => cached || fetch(event.request)));
 });
