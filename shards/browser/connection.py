@@ -12,6 +12,7 @@ from pyppeteer.errors import PyppeteerError  # type: ignore[import-untyped]
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import BrowserError, PageCallError, PageTimeoutError
+from shards.browser.flags import plain_brands, plain_user_agent
 from shards.browser.process import BrowserProcess
 from shards.browser.wire import SOCKET_ERRORS, Wire, end_session, retrieve
 
@@ -138,6 +139,20 @@ class BrowserConnection:
         self._session = await self.call(self._wire.createSession(pages[0]), timeout_s=left_s(), what="attach")
         self.on("Inspector.targetCrashed", self._on_crash)
         await self.cdp("Inspector.enable", timeout_s=left_s())
+        if self._process.user_agent == plain_user_agent(self._process.version):
+            await self.cdp("Emulation.setUserAgentOverride", self._user_agent(), timeout_s=left_s())
+
+    def _user_agent(self) -> dict[str, Any]:
+        # The flag sets the header and navigator.userAgent everywhere; the client hints can be set only here.
+        hints = {
+            "brands": plain_brands(self._process.version),
+            "platform": "Linux",
+            "platformVersion": "",
+            "architecture": "x86",
+            "model": "",
+            "mobile": False,
+        }
+        return {"userAgent": self._process.user_agent, "userAgentMetadata": hints}
 
     def _outcome(self, task: "asyncio.Future[T]", what: str) -> T:
         try:

@@ -27,7 +27,6 @@ _UNATTENDED = (
     "--disable-gpu",
     "--disable-hang-monitor",
     "--disable-ipc-flooding-protection",
-    "--disable-notifications",
     "--disable-popup-blocking",
     "--disable-prompt-on-repost",
     "--disable-renderer-backgrounding",
@@ -35,6 +34,7 @@ _UNATTENDED = (
     "--hide-crash-restore-bubble",
     "--hide-scrollbars",
     "--mute-audio",
+    "--window-size=1280,800",
 )
 _PORTABLE_PROFILE = (
     # Cookies are encrypted with a key that every Chromium on every host has: a keyring would tie the profile to one.
@@ -124,3 +124,9 @@ def plain_user_agent(version: str) -> str:
     """
     major = version.partition(".")[0]
     return f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36"
+
+
+def plain_brands(version: str) -> list[dict[str, str]]:
+    """Return the client hints' brands to go with it; headless-shell would add "HeadlessChrome" there too."""
+    major = version.partition(".")[0]
+    return [{"brand": "Not:A-Brand", "version": "8"}, {"brand": "Chromium", "version": major}]

@@ -51,6 +51,7 @@ class BrowserProcess:
         self._stderr = StderrReader(child.stderr)
         self.version = version
         """Version of the binary, like "156.0.8078.79"."""
+        self.user_agent = spec.user_agent or ""
         self.exited: asyncio.Future[int] = loop.create_future()
         """Done as soon as the browser process has ended; the exit code, or minus the signal."""
         loop.add_reader(self._pidfd, self._on_exit)

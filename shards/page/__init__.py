@@ -1,1 +1,1 @@
-"""The WhatsApp Web page: wa-js and a bridge inside it, its state, messages in and out. Knows nothing of leases or Redis."""
+"""The WhatsApp Web page: wa-js and a bridge in it, its state, messages in and out. Knows nothing of leases or Redis."""

@@ -159,7 +159,7 @@
     try {
       const endsAt = performance.now() + limitMs;
       const chat = await within(findChat(to), limitMs, 'timeout');
-      key = await within(messageKey(chat, messageId), 5000, 'timeout');
+      key = await within(messageKey(chat, messageId), Math.max(1, endsAt - performance.now()), 'timeout');
       const before = findMessage(key);
       if (before) return sent(before, key);
       const result = await within(handOver(chat.id.toString(), text(key)), Math.max(1000, endsAt - performance.now()), 'ack_timeout');

@@ -40,9 +40,11 @@ async def call_bridge(connection: BrowserConnection, action: str, *args: object,
     """Call one action of the bridge and return its value. Raises as `evaluate` does, and PageCallError for refusals."""
     answer = await evaluate(connection, call_expression(action, *args), timeout_s=timeout_s)
     if not isinstance(answer, Mapping):
-        raise PageCallError(f"{action}: the page is not ready", hint="wait until the session is connected")
+        raise PageCallError(
+            f"{action}: the page is not ready", hint="wait until the session is connected", outcome="not_sent"
+        )
     if answer.get("ok") is not True:
-        raise PageCallError(f"{action}: {answer.get('code')} {answer.get('error', '')}".rstrip())
+        raise PageCallError(_words(action, answer), outcome=answer.get("outcome"), reason=answer.get("code"))
     return answer.get("value")
 
 
@@ -58,9 +60,10 @@ async def call_send(connection: BrowserConnection, action: str, *args: object, t
     try:
         verdict = await call_bridge(connection, action, *args, timeout_s=timeout_s)
     except PageCallError as error:
-        # The bridge itself answers with a verdict, so this is a refusal, or a navigation under a running call.
-        outcome = "not_sent" if error.message.startswith(f"{action}: ") else "unknown"
-        raise PageCallError(error.message, hint=error.hint, outcome=outcome) from error
+        if "outcome" in error.ids:
+            raise
+        # Not the bridge's own words: the page navigated away under the running call.
+        raise PageCallError(f"{action}: {error.message}", outcome="unknown") from error
     except BrowserError as error:
         raise PageCallError(f"{action}: {error.message}", outcome="unknown") from error
     if isinstance(verdict, Mapping) and verdict.get("ok") is True:
@@ -69,8 +72,13 @@ async def call_send(connection: BrowserConnection, action: str, *args: object, t
         )
     refusal = verdict if isinstance(verdict, Mapping) else {}
     raise PageCallError(
-        f"{action}: {refusal.get('code', 'error')} {refusal.get('error', '')}".rstrip(),
+        _words(action, refusal),
         outcome="not_sent" if refusal.get("outcome") == "not_sent" else "unknown",
         message_id=refusal.get("message_id"),
         reason=refusal.get("code"),
     )
+
+
+def _words(action: str, refusal: Mapping[str, Any]) -> str:
+    code, error = str(refusal.get("code", "error")), str(refusal.get("error", ""))
+    return f"{action}: {code}" if error in {"", code} else f"{action}: {code}: {error}"

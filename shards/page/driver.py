@@ -27,6 +27,7 @@ log = structlog.get_logger()
 MAX_FILE_BYTES = 64 * 1024 * 1024
 _PART_BYTES = 1_500_000
 _LOGOUT_POLL_S = 0.2
+_PAGE_MARGIN_S = 2.0
 _RECIPIENT = re.compile(r"\d{5,20}|[0-9A-Za-z._-]{1,64}@(c\.us|g\.us|lid|s\.whatsapp\.net|newsletter)", re.ASCII)
 _MESSAGE_ID = re.compile(r"[0-9A-Za-z_.@:-]{8,200}", re.ASCII)
 
@@ -141,7 +142,7 @@ class WhatsAppPage:
         limit_s = self._timeouts.send_s
         # The page's own limit comes first, because it knows whether the message was handed over.
         return await call_send(
-            self._connection, "sendText", to, text, message_id, int(limit_s * 1000), timeout_s=limit_s + 6
+            self._connection, "sendText", to, text, message_id, int(limit_s * 1000), timeout_s=limit_s + _PAGE_MARGIN_S
         )
 
     async def send_file(
@@ -168,7 +169,14 @@ class WhatsAppPage:
             raise PageCallError(f"sendFile: {error.message}", outcome="not_sent") from error
         limit_s = self._timeouts.file_s
         return await call_send(
-            self._connection, "sendFile", to, upload, about, message_id, int(limit_s * 1000), timeout_s=limit_s + 6
+            self._connection,
+            "sendFile",
+            to,
+            upload,
+            about,
+            message_id,
+            int(limit_s * 1000),
+            timeout_s=limit_s + _PAGE_MARGIN_S,
         )
 
     async def logout(self) -> None:

@@ -13,6 +13,8 @@ from daemon.core.clock import mono_s
 from daemon.core.errors import ArchiveDamagedError, BrowserError
 from shards.browser.connection import BrowserConnection
 
+OVERLAY_FILE = "overlay.json"
+"""Name of an overlay among the files of a live snapshot."""
 MAX_BYTES = 12_000_000
 """Chromium allows 10 MB of localStorage for one origin."""
 _COOKIE_FIELDS = ("name", "value", "domain", "path", "secure", "httpOnly", "sameSite", "expires", "priority")

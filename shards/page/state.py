@@ -87,16 +87,17 @@ def _state(facts: Mapping[str, Any]) -> PageState:
         return PageState.LOGGED_OUT
     if facts.get("injected") is not True:
         return PageState.BOOTING
-    if facts.get("socket") == "CONFLICT" or facts.get("mode") == "CONFLICT":
+    socket = _text(facts, "socket")
+    if socket == "CONFLICT" or facts.get("mode") == "CONFLICT":
         return PageState.CONFLICT
     if authenticated:
         return _logged_in(facts)
-    if facts.get("socket") == "PAIRING" and not facts.get("qr"):
+    if socket == "PAIRING" and not facts.get("qr"):
         # The phone has scanned; WhatsApp reconnects to log in.
         return PageState.SYNCING
     if _text(facts, "pairing_code"):
         return PageState.PAIRING
-    if _text(facts, "qr", _QR_CHARS) or facts.get("socket") in {"UNPAIRED", "UNPAIRED_IDLE"}:
+    if _text(facts, "qr", _QR_CHARS) or socket in {"UNPAIRED", "UNPAIRED_IDLE"}:
         return PageState.QR
     return PageState.BOOTING
 
@@ -104,7 +105,7 @@ def _state(facts: Mapping[str, Any]) -> PageState:
 def _logged_in(facts: Mapping[str, Any]) -> PageState:
     # isMainReady() of wa-js is true on the QR screen already, so it is not asked.
     usable = facts.get("main_loaded") is True and facts.get("mode") == "MAIN"
-    socket = facts.get("socket")
+    socket = _text(facts, "socket")
     if usable and socket == "CONNECTED":
         return PageState.CONNECTED
     if usable or socket not in _STARTING_SOCKETS:

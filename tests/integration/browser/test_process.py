@@ -71,7 +71,9 @@ async def test_a_missing_binary_names_the_setting(tmp_path: Path) -> None:
 
 async def test_a_chromium_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
     binary = tmp_path / "chromium"
-    binary.write_text('#!/bin/sh\ncase "$1" in --version) echo Chromium 1.2.3.4;; *) echo "no luck today" >&2; exit 7;; esac\n')
+    binary.write_text(
+        '#!/bin/sh\ncase "$1" in --version) echo Chromium 1.2.3.4;; *) echo "no luck today" >&2; exit 7;; esac\n'
+    )
     binary.chmod(0o755)
     with pytest.raises(BrowserError, match="ended with 7 while starting: no luck today"):
         await BrowserProcess.start(spec_in(tmp_path, chromium_path=binary), timeout_s=5)

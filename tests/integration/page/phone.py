@@ -1,0 +1,106 @@
+"""A page on the stand-in, and the phone and the people around it, for tests of the driver."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from shards.browser.connection import BrowserConnection
+from shards.browser.process import BrowserProcess
+from shards.page.bundle import load_bundle
+from shards.page.driver import PageTimeouts, WhatsAppPage
+from shards.page.events import PageEvent, PageEventKind
+from shards.page.overlay import Overlay
+from shards.page.state import PageSnapshot, PageState
+from tests.integration.browser.rig import eventually, spec_in
+from tests.standin import StandIn
+
+PHONE = "5511999990000"
+ALICE = "5511888880001"
+BOB = "5511888880002"
+FAST = PageTimeouts(load_s=20, call_s=5, send_s=5, file_s=10)
+
+
+@dataclass
+class OpenPage:
+    """One Chromium with the page in it."""
+
+    process: BrowserProcess
+    connection: BrowserConnection
+    page: WhatsAppPage
+    told: list[PageEvent] = field(default_factory=list)
+
+    async def state(self, *wanted: PageState, limit_s: float = 10) -> PageSnapshot:
+        """Wait for one of the states."""
+        return await eventually(self.page.snapshot, lambda taken: taken.state in wanted, limit_s)
+
+    async def event(self, kind: PageEventKind, wanted: Callable[[Any], bool] = lambda data: True) -> Any:
+        """Wait for an event and return its data; `told` holds all that came so far."""
+
+        async def find() -> Any:
+            while not self.page.events.empty():
+                self.told.append(self.page.events.get_nowait())
+            return next((told.data for told in self.told if told.kind is kind and wanted(told.data)), None)
+
+        return await eventually(find, lambda data: data is not None)
+
+
+class World:
+    """The stand-in and the sessions of one test, each in a profile of its own."""
+
+    def __init__(self, standin: StandIn, directory: Path) -> None:
+        self.standin = standin
+        self.directory = directory
+
+    async def tell(self, action: str, **body: Any) -> Any:
+        """Call the stand-in's control API."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(f"{self.standin.control_url}/{action}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def ask(self, what: str) -> Any:
+        """Read from the stand-in's control API."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"{self.standin.control_url}/{what}")).json()
+
+    @asynccontextmanager
+    async def page(
+        self, name: str = "session", *, overlay: Overlay | None = None, timeouts: PageTimeouts = FAST
+    ) -> AsyncIterator[OpenPage]:
+        """Open the page on the profile of that name; close Chromium cleanly afterwards if it still runs."""
+        home = self.directory / name
+        home.mkdir(exist_ok=True)
+        process = await BrowserProcess.start(spec_in(home), timeout_s=30)
+        connection = None
+        try:
+            connection = await BrowserConnection.open(process, timeout_s=10)
+            page = await WhatsAppPage.open(
+                connection, url=self.standin.url, bundle=load_bundle(), overlay=overlay, timeouts=timeouts
+            )
+            yield OpenPage(process, connection, page)
+            await page.close()
+        finally:
+            await process.close(5, connection)
+            if connection is not None:
+                await connection.close()
+
+    @asynccontextmanager
+    async def paired(self, name: str = "session", *, timeouts: PageTimeouts = FAST) -> AsyncIterator[OpenPage]:
+        """Open the page, scan its QR code and wait until it is connected."""
+        async with self.page(name, timeouts=timeouts) as opened:
+            shown = await opened.state(PageState.QR)
+            shown = (
+                await eventually(opened.page.snapshot, lambda taken: taken.qr is not None) if not shown.qr else shown
+            )
+            await self.tell("scan", qr=shown.qr, phone=PHONE)
+            await opened.state(PageState.CONNECTED)
+            yield opened
+
+    def lose(self, name: str, part: str) -> None:
+        """Delete a part of a closed profile."""
+        shutil.rmtree(self.directory / name / "profile" / "Default" / part)
