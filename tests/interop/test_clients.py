@@ -8,6 +8,7 @@ They keep the stand-in honest: neither was written for it, nor for this project.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -62,10 +63,8 @@ async def run(script: str, standin: StandIn, profiles: Path) -> tuple[str, str]:
         async with asyncio.timeout(TIMEOUT_S):
             out, err = await process.communicate()
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     return out.decode(errors="replace"), err.decode(errors="replace")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from dataclasses import dataclass, field
@@ -63,10 +64,8 @@ class Connection:
         """Send one frame; a socket that is closing loses it, as a real one would."""
         if self.ws.closed:
             return
-        try:
+        with contextlib.suppress(ConnectionError):
             await self.ws.send_str(json.dumps(frame))
-        except ConnectionError:
-            pass
 
     def leave(self) -> None:
         """Count as gone from now on; what the page did not confirm waits for its next log-in."""

@@ -1,8 +1,8 @@
 """The control API: plays the phone and the operator, over plain HTTP on loopback, JSON in and out.
 
-POST /scan {qr, phone, pushname?}     POST /link {code, phone, pushname?}     POST /inbound {from, body?, phone?|device?}
-POST /revoke {phone?|device?, reason?}     POST /drop {phone?|device?}     POST /replace {phone?|device?}
-POST /receipt {id, from, ack}     POST /config {setting: value}     GET /state, /messages, /log
+POST /scan {qr, phone, pushname?}   /link {code, phone, pushname?}   /inbound {from, body?, phone?|device?, pushname?}
+POST /revoke {phone?|device?, reason?}   /drop {phone?|device?}   /replace {phone?|device?}
+POST /receipt {id, from, ack}   /config {setting: value}      GET /state   /messages   /log
 Where phone and device are optional, leaving both out means every device. A bad request is answered 4xx with
 {"ok": false, "error": text}.
 """

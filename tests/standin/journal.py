@@ -29,7 +29,7 @@ class Journal:
             print("[standin]", kind, json.dumps(fields), file=sys.stderr, flush=True)
 
     def accepted(self, device_id: int, message_id: str) -> dict[str, Any] | None:
-        """The outgoing message with this id, if the device sent it before (a page repeats what was not acknowledged)."""
+        """The outgoing message with this id, if the device sent it before: pages repeat what was not acknowledged."""
         return self._accepted.get((device_id, message_id))
 
     def accept(self, message: dict[str, Any]) -> None:

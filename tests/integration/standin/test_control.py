@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 from typing import Any
 
 import aiohttp
@@ -92,13 +89,3 @@ async def test_bulk_files_have_the_size_that_was_asked_for() -> None:
         async with http.get(standin.url + "rsrc/s/99.js") as response:
             assert response.status == 404
     assert 1_190_000 < sum(sizes) <= 1_200_000
-
-
-def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        command = [sys.executable, "-m", "tests.standin", "--port", str(taken.getsockname()[1])]
-        ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("standin: ") and len(ended.stderr.splitlines()) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.integration.standin.device import FakePage, b64, control
 from tests.standin import StandIn
+from tests.standin.connection import Offer
 
 PHONE = "5511999990000"
 ALICE = "5511888880001@c.us"
@@ -70,6 +72,23 @@ async def test_a_ref_that_is_not_shown_yet_is_404(standin: StandIn, page: NewPag
     device = page()
     refs = await device.register()
     assert (await control(standin, "scan", qr=device.qr(refs[1]), phone=PHONE))[0] == 404
+
+
+def test_a_ref_is_good_while_it_is_shown_and_a_moment_longer() -> None:
+    refs = ["first", "second", "third"]
+
+    def good(age_s: float) -> list[str]:
+        offer = Offer(refs, ttl_s=20, since_mono_s=time.monotonic() - age_s)
+        return [ref for ref in [*refs, "other"] if offer.shows(ref)]
+
+    assert [good(age_s) for age_s in (0, 19, 21, 26, 59, 66)] == [
+        ["first"],
+        ["first"],
+        ["first", "second"],
+        ["second"],
+        ["third"],
+        [],
+    ]
 
 
 async def test_the_keys_of_another_page_are_409(standin: StandIn, page: NewPage) -> None:
