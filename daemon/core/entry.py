@@ -1,6 +1,8 @@
 """The frame of every long-running process: settings, logs, and an exit code that supervisord understands."""
 
+import os
 import sys
+import time
 from collections.abc import Callable
 
 import structlog
@@ -24,6 +26,7 @@ def run_process(name: str, run: Callable[[Settings], None]) -> ExitCode:
         for line in error.message.splitlines():
             print(f"{name}: wrong setting: {line}", file=sys.stderr)
         print(f"{name}: not started; {error.hint}", file=sys.stderr)
+        _outlive_start()
         return error.exit_code
     configure_logs(settings.log, process=name)
     try:
@@ -43,7 +46,16 @@ def run_process(name: str, run: Callable[[Settings], None]) -> ExitCode:
 
 def _report(name: str, error: BlazzError) -> ExitCode:
     log.error("process ends", process=name, code=error.code, error=str(error), hint=error.hint)
+    if error.exit_code is ExitCode.CONFIG:
+        _outlive_start()
     return error.exit_code
+
+
+def _outlive_start() -> None:
+    # supervisord looks at the exit code only of a process that lived for `startsecs` (2 in supervisord.conf) and
+    # tries any other again: without this, one wrong setting would be reported once for each of its tries.
+    if "SUPERVISOR_ENABLED" in os.environ:
+        time.sleep(3)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -235,6 +235,17 @@ class WebhookSettings(Section):
     )
 
 
+class EmbeddedSettings(Section):
+    """The servers that bin/up starts when it is given no others."""
+
+    s3_port: int = Field(
+        9315, ge=1, le=65532, alias="EMBEDDED_S3_PORT", description="First of the embedded S3 server's four ports."
+    )
+    s3_secret: SecretStr = Field(
+        SecretStr(""), alias="EMBEDDED_S3_SECRET", description="Secret key of the embedded S3 server; set-up makes one."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of one process."""
@@ -248,6 +259,7 @@ class Settings:
     browser: BrowserSettings
     backup: BackupSettings
     webhook: WebhookSettings
+    embedded: EmbeddedSettings
 
 
 SECTIONS: Mapping[str, type[Section]] = {
@@ -260,7 +272,10 @@ SECTIONS: Mapping[str, type[Section]] = {
     "browser": BrowserSettings,
     "backup": BackupSettings,
     "webhook": WebhookSettings,
+    "embedded": EmbeddedSettings,
 }
+
+S = TypeVar("S", bound=Section)
 
 
 def load_settings() -> Settings:
@@ -283,6 +298,19 @@ def load_settings() -> Settings:
     if problems:
         raise SettingsError("\n".join(problems), hint="see .env.example for every setting and what it may be")
     return settings
+
+
+def load_section(section: type[S]) -> S:
+    """Read one section alone, for what runs before, or without, the rest; `model_fields_set` says what was given.
+
+    Raises:
+        SettingsError: as `load_settings`.
+    """
+    try:
+        return section(_env_file=_env_files())  # type: ignore[call-arg]  # pydantic-settings' own keyword
+    except ValidationError as error:
+        lines = [_line(section, dict(item)) for item in error.errors()]
+        raise SettingsError("\n".join(lines), hint="see .env.example for every setting and what it may be") from None
 
 
 def _env_files() -> tuple[Path, ...]:
