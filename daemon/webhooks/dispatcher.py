@@ -15,7 +15,7 @@ import structlog
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import UnavailableError
-from daemon.core.loops import run_every, sleep_or_stop
+from daemon.core.loops import first_done, run_every, sleep_or_stop
 from daemon.core.settings import WebhookSettings
 from daemon.sessions.events import Event
 from daemon.webhooks.endpoint import Endpoint
@@ -41,7 +41,7 @@ class _Held:
 
 
 class WebhookDispatcher:
-    """Delivers the events of all sessions. Only one may run against a stream at a time."""
+    """Delivers the events of all sessions, in one `run`. Only one may run against a stream at a time."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class WebhookDispatcher:
         """Take what there is room for and put it into the lanes."""
         if len(self._held) >= self._held_max:
             self._room.clear()
-            await _first_of(self._room, stop)
+            await first_done(self._room.wait(), stop.wait())
             return
         for entry_id, event in await self._intake.next(self._held):
             self._held.add(entry_id)
@@ -157,12 +157,3 @@ class WebhookDispatcher:
             worker.cancel()
         if self._held:
             log.info("webhook events left for the next start", events=len(self._held), cut_off=len(late))
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -1,4 +1,4 @@
-"""The signature of a webhook: HMAC-SHA256 over `timestamp + "." + raw body`, so that neither can be changed or replayed.
+"""The signature of a webhook: HMAC-SHA256 over `timestamp + "." + raw body`: neither can be changed or replayed.
 
 `verify` is what a receiver does; docs/api.md shows the same in PHP.
 """

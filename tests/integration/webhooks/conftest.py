@@ -44,7 +44,7 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
     """A connection to an empty Redis."""
-    async with RedisLink(RedisSettings(REDIS_URL=redis_url)) as opened:
+    async with RedisLink(RedisSettings.model_validate({"REDIS_URL": redis_url})) as opened:
         await opened.text.flushdb()
         yield opened
 
@@ -92,7 +92,12 @@ def start(stream: EventStream, receiver: Receiver) -> Start:
     ) -> AsyncIterator[Running]:
         values = {"LARAVEL_WEBHOOK": url or receiver.url, "LARAVEL_WEBHOOK_SECRET": SECRET} | settings
         dispatcher = WebhookDispatcher(
-            stream, WebhookSettings(**values), consumer, schedule=QUICK, held_max=held_max, rand=lambda: 1.0
+            stream,
+            WebhookSettings.model_validate(values),
+            consumer,
+            schedule=QUICK,
+            held_max=held_max,
+            rand=lambda: 1.0,
         )
         stop = asyncio.Event()
         entry = Running(dispatcher, stop, asyncio.create_task(dispatcher.run(stop)))

@@ -23,7 +23,7 @@ def directory() -> DirectoryDouble:
 @pytest.fixture
 async def stranger(directory: DirectoryDouble) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a token."""
-    settings = CoordinatorSettings(API_TOKEN=TOKEN, MAX_BODY_BYTES=4096)
+    settings = CoordinatorSettings.model_validate({"API_TOKEN": TOKEN, "MAX_BODY_BYTES": 4096})
     transport = httpx.ASGITransport(build_app(directory, settings), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
