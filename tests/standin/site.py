@@ -11,8 +11,9 @@ from aiohttp import web
 from tests.standin.bulk import BulkFiles, chunk_sizes
 from tests.standin.fields import encode
 from tests.standin.loopback import Respond, only_hosts
+from tests.standin.messages import MESSAGE_TYPES
 from tests.standin.options import Options
-from tests.standin.wire import MESSAGE_TYPES, Wire
+from tests.standin.wire import Wire
 
 STATIC = Path(__file__).parent / "static"
 WA_VERSION = "2.3000.1045220589"

@@ -1,13 +1,12 @@
 """The websocket protocol between page and server, in JSON frames: log-in, messages, receipts.
 
-Owns the open connections. Message types and recipients that are not modelled are refused here, by a `nack` frame;
-the page turns it into an error of the client's call. Frames are listed in README.md.
+Owns the open connections. A message that `messages` refuses is answered by a `nack` frame; the page turns it into an
+error of the client's call. Frames are listed in README.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.standin import fields
+from tests.standin import fields, messages
 from tests.standin.connection import Connection
 from tests.standin.devices import Device, Devices
 from tests.standin.fields import BadField
@@ -26,8 +25,6 @@ from tests.standin.pairing import Pairing, signed_by
 
 CLOSE_TIMEOUT_S = 2.0
 MAX_FRAME_BYTES = 96 << 20  # base64 of the page's upload limit of 64 MiB
-MEDIA_TYPES = ("image", "document")
-MESSAGE_TYPES = ("chat", *MEDIA_TYPES)
 CONTACTS = (
     {"id": "5511888880001@c.us", "name": "Alice", "pushname": "alice"},
     {"id": "5511888880002@c.us", "name": "Bob", "pushname": "bob"},
@@ -36,10 +33,6 @@ CONTACTS = (
 AUTO_RECEIPTS_S = ((2, 0.3), (3, 0.6))
 
 Frame = dict[str, Any]
-
-
-class Refused(Exception):
-    """The server will not take this message; the text goes to the page."""
 
 
 class Wire:
@@ -225,8 +218,8 @@ class Wire:
     async def _message(self, conn: Connection, frame: Frame) -> None:
         message_id = fields.text(frame, "id")
         try:
-            message = self._checked(conn, frame)
-        except (Refused, BadField) as refusal:
+            message = messages.checked(conn, frame)
+        except (messages.Refused, BadField) as refusal:
             self._journal.event("message-refused", conn=conn.number, type=str(frame.get("type")), why=str(refusal))
             return await conn.send(t="nack", id=message_id, error=str(refusal))
         known = self._journal.accepted(message["device"], message_id)
@@ -238,35 +231,6 @@ class Wire:
         await conn.send(t="ack", id=message_id, to=message["to"], ts=message["ts"])
         if self._options.auto_ack:
             self._spawn(self._receipts(conn, message))
-
-    def _checked(self, conn: Connection, frame: Frame) -> dict[str, Any]:
-        """The message as the log keeps it.
-
-        Raises:
-            Refused: not logged in, not modelled, or its media never arrived.
-        """
-        if not conn.authed or conn.device is None:
-            raise Refused("not logged in")
-        kind = fields.text(frame, "type")
-        if kind not in MESSAGE_TYPES:
-            raise Refused(f"the stand-in does not model messages of type {kind!r}")
-        to = fields.text(frame, "to")
-        if not to.endswith(("@c.us", "@lid")):
-            raise Refused(f"the stand-in does not model chats like {to!r}, only single contacts")
-        media = frame.get("media") or ""
-        if kind in MEDIA_TYPES:
-            digest = hashlib.sha256(fields.octets(frame, "media")).digest()
-            if not media or fields.encode(digest) != frame.get("filehash"):
-                raise Refused("the media was not uploaded, or is not what filehash says")
-        names = ("id", "to", "type", "body", "caption", "filename", "mimetype", "filehash", "quoted")
-        return {
-            **{name: fields.text(frame, name, None) for name in names},
-            "from_": conn.device.jid,
-            "device": conn.device.id,
-            "ts": int(time.time()),
-            "dir": "out",
-            "media_len": len(media),
-        }
 
     async def _receipts(self, conn: Connection, message: dict[str, Any]) -> None:
         waited_s = 0.0

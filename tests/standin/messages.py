@@ -1,0 +1,51 @@
+"""Which outgoing messages the server takes, and how the log keeps them. Everything it does not model is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from tests.standin import fields
+from tests.standin.connection import Connection
+
+MEDIA_TYPES = ("image", "document")
+MESSAGE_TYPES = ("chat", *MEDIA_TYPES)
+_KEPT = ("id", "to", "type", "body", "caption", "filename", "mimetype", "filehash", "quoted")
+
+
+class Refused(Exception):
+    """The server will not take this message; the text goes to the page."""
+
+
+def checked(conn: Connection, frame: dict[str, Any]) -> dict[str, Any]:
+    """Return the message in a `message` frame as the log keeps it.
+
+    Raises:
+        Refused: not logged in, not modelled, or its media never arrived.
+        BadField: a field is missing or malformed.
+    """
+    if not conn.authed or conn.device is None:
+        raise Refused("not logged in")
+    kind = fields.text(frame, "type")
+    if kind not in MESSAGE_TYPES:
+        raise Refused(f"the stand-in does not model messages of type {kind!r}")
+    to = fields.text(frame, "to")
+    if not to.endswith(("@c.us", "@lid")):
+        raise Refused(f"the stand-in does not model chats like {to!r}, only single contacts")
+    if kind in MEDIA_TYPES:
+        _check_media(frame)
+    return {
+        **{name: fields.text(frame, name, None) for name in _KEPT},
+        "from_": conn.device.jid,
+        "device": conn.device.id,
+        "ts": int(time.time()),
+        "dir": "out",
+        "media_len": len(frame.get("media") or ""),  # of the base64 text
+    }
+
+
+def _check_media(frame: dict[str, Any]) -> None:
+    media = fields.octets(frame, "media")
+    if not media or fields.encode(hashlib.sha256(media).digest()) != frame.get("filehash"):
+        raise Refused("the media was not uploaded, or is not what filehash says")
