@@ -62,6 +62,14 @@ async def test_a_crashed_renderer_is_noticed_within_a_second(tmp_path: Path) -> 
         assert await process.close(5, connection) is True
 
 
+async def test_a_page_that_closes_is_noticed_within_a_second(tmp_path: Path) -> None:
+    async with connected(spec_in(tmp_path)) as (_, connection):
+        connection.cdp_nowait("Page.close")
+        await asyncio.wait_for(connection.lost, 1)
+        with pytest.raises(BrowserError):
+            await _evaluate(connection, "1")
+
+
 async def test_close_may_be_repeated_and_leaves_chromium_running(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (process, connection):
         await connection.close()

@@ -52,12 +52,18 @@ async def test_the_same_profile_connects_again_without_a_scan(world: World) -> N
 
 
 async def test_the_overlay_brings_back_what_the_disk_never_got(world: World) -> None:
+    cookie = {"name": "wa_test", "value": "v", "url": world.standin.url}
     async with world.paired() as opened:
+        await opened.connection.cdp("Network.setCookie", cookie, timeout_s=5)
         overlay = Overlay.from_json((await opened.page.capture_overlay()).to_json())
+        assert [cookie["name"] for cookie in overlay.cookies] == ["wa_test"]
     world.lose("session", "Local Storage")
+    (world.directory / "session/profile/Default/Cookies").unlink(missing_ok=True)
     async with world.page(overlay=overlay) as opened:
         await opened.state(PageState.CONNECTED)
-        assert dict((await opened.page.capture_overlay()).local_storage).keys() >= overlay.local_storage.keys()
+        again = await opened.page.capture_overlay()
+        assert again.local_storage.keys() >= overlay.local_storage.keys()
+        assert again.cookies == overlay.cookies
     device = (await world.ask("state"))["devices"][0]
     assert (device["failed_logins"], device["stale_logins"]) == (0, 0)
 

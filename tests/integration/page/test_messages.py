@@ -1,6 +1,8 @@
 """Messages in and out, and what is known about a send that failed."""
 
 import asyncio
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -11,15 +13,21 @@ from shards.page.state import PageState
 from tests.integration.page.phone import ALICE, BOB, PHONE, World
 
 
+def _is_ack(message_id: str, ack: int, data: Any) -> bool:
+    return bool(data["message_id"] == message_id and data["ack"] == ack)
+
+
+def _says(body: str, data: Any) -> bool:
+    return bool(data["body"] == body)
+
+
 async def test_a_text_is_acked_delivered_and_read(world: World) -> None:
     async with world.paired() as opened:
         sent = await opened.page.send_text(ALICE, "olá https://example.com/?a=1 \u2028 \"'`")
         assert sent.message_id.startswith(f"true_{ALICE}@c.us_")
         assert sent.ack >= 1
         for ack in (2, 3):
-            told = await opened.event(
-                PageEventKind.ACK, lambda data, ack=ack: data["message_id"] == sent.message_id and data["ack"] == ack
-            )
+            told = await opened.event(PageEventKind.ACK, partial(_is_ack, sent.message_id, ack))
             assert told["chat"] == f"{ALICE}@c.us"
     (message,) = await world.ask("messages")
     assert message["body"] == "olá https://example.com/?a=1 \u2028 \"'`"
@@ -117,7 +125,7 @@ async def test_messages_come_in_live_and_after_time_offline(world: World) -> Non
     await world.tell("config", sync_ms=20)
     async with world.page() as opened:
         for number in range(3):
-            await opened.event(PageEventKind.MESSAGE, lambda data, number=number: data["body"] == f"missed {number}")
+            await opened.event(PageEventKind.MESSAGE, partial(_says, f"missed {number}"))
         await opened.state(PageState.CONNECTED)
         ids = [told.data["id"] for told in opened.told if told.kind is PageEventKind.MESSAGE]
         assert len(ids) == len(set(ids)) == 3

@@ -1,0 +1,35 @@
+"""When what is stored."""
+
+from shards.backup.policy import BackupClock, BackupPlan, plan_backup
+
+
+def plan(clock: BackupClock, now_mono_s: float, fingerprint: str = "b", archives: bool = True) -> BackupPlan:
+    return plan_backup(
+        clock,
+        now_mono_s=now_mono_s,
+        fingerprint=fingerprint,
+        hot_copy_interval_s=30,
+        archive_interval_s=600,
+        archives_enabled=archives,
+    )
+
+
+STORED = BackupClock(hot_copy_mono_s=100, archive_mono_s=100, fingerprint="a", archive_fingerprint="a")
+
+
+def test_the_first_look_stores_both() -> None:
+    assert plan(BackupClock(), 0) == BackupPlan(hot_copy=True, archive=True)
+
+
+def test_nothing_is_stored_again_while_nothing_changed() -> None:
+    assert not plan(STORED, 10_000, fingerprint="a")
+
+
+def test_each_kind_waits_for_its_own_interval() -> None:
+    assert plan(STORED, 129) == BackupPlan(hot_copy=False, archive=False)
+    assert plan(STORED, 130) == BackupPlan(hot_copy=True, archive=False)
+    assert plan(STORED, 700) == BackupPlan(hot_copy=True, archive=True)
+
+
+def test_archives_can_be_switched_off() -> None:
+    assert plan(BackupClock(), 0, archives=False) == BackupPlan(hot_copy=True, archive=False)

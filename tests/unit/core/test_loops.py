@@ -1,0 +1,66 @@
+"""Loops: errors of this project back off, bugs propagate, the first of several decides."""
+
+import asyncio
+
+import pytest
+
+from daemon.core.errors import RedisUnavailableError
+from daemon.core.loops import first_done, run_every
+
+
+async def test_a_loop_survives_errors_of_this_project_and_stops_by_event() -> None:
+    stop, calls = asyncio.Event(), []
+
+    async def work() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            stop.set()
+        raise RedisUnavailableError("away")
+
+    await asyncio.wait_for(run_every(0.001, work, name="t", stop=stop), 5)
+    assert len(calls) == 3
+
+
+async def test_a_bug_ends_the_loop() -> None:
+    async def work() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await run_every(0.001, work, name="t", stop=asyncio.Event())
+
+
+async def test_wake_ends_the_pause_at_once() -> None:
+    stop, wake, calls = asyncio.Event(), asyncio.Event(), []
+
+    async def work() -> None:
+        calls.append(1)
+        (stop if len(calls) == 2 else wake).set()
+
+    await asyncio.wait_for(run_every(3600, work, name="t", stop=stop, wake=wake), 5)
+    assert len(calls) == 2
+
+
+async def test_the_first_result_wins_and_the_others_are_cancelled_before_it_returns() -> None:
+    cancelled = []
+
+    async def slow() -> str:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            raise
+        return "slow"
+
+    async def quick() -> str:
+        return "quick"
+
+    assert await first_done(slow(), quick(), slow()) == "quick"
+    assert len(cancelled) == 2
+
+
+async def test_the_error_of_the_first_is_raised_as_it_is() -> None:
+    async def fail() -> None:
+        raise RedisUnavailableError("away")
+
+    with pytest.raises(RedisUnavailableError):
+        await first_done(asyncio.Event().wait(), fail())
