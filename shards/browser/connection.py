@@ -25,8 +25,8 @@ _CLOSE_S = 2.0
 class BrowserConnection:
     """One websocket to Chromium with a session on its page target.
 
-    It is lost when the socket closes, Chromium exits or the renderer crashes: `lost` is then done with the reason,
-    every waiting call fails with BrowserError at once, and so does every later one.
+    It is lost when the socket or the page closes, Chromium exits or the renderer crashes: `lost` is then done with
+    the reason, every waiting call fails with BrowserError at once, and so does every later one.
     """
 
     def __init__(self, wire: Wire, process: BrowserProcess) -> None:
@@ -47,8 +47,8 @@ class BrowserConnection:
         deadline_mono_s = mono_s() + timeout_s
         connection: Self
 
-        def on_lost() -> None:
-            connection._lose("the DevTools connection was closed")
+        def on_lost(reason: str) -> None:
+            connection._lose(reason)
 
         wire = Wire(process.ws_endpoint, on_lost)
         connection = cls(wire, process)

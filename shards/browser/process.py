@@ -66,8 +66,8 @@ class BrowserProcess:
         """
         deadline_mono_s = mono_s() + timeout_s
         version = await binary_version(spec.chromium_path)
-        if spec.user_agent is None:
-            spec = dataclasses.replace(spec, user_agent=plain_user_agent(version))
+        user_agent = spec.user_agent or plain_user_agent(version)
+        spec = dataclasses.replace(spec, user_agent=user_agent, profile_dir=spec.profile_dir.absolute())
         spec.profile_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         clear_stale_lock(spec.profile_dir)
         process = cls(_spawn(spec), spec, version)

@@ -21,9 +21,9 @@ SOCKET_ERRORS = (OSError, WebSocketException, EOFError)
 
 
 class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
-    """One websocket to a browser. `on_lost` is called once, when the socket has closed for whatever reason."""
+    """One websocket to a browser. `on_lost` is called with a reason when it or its page has gone."""
 
-    def __init__(self, url: str, on_lost: Callable[[], None]) -> None:
+    def __init__(self, url: str, on_lost: Callable[[str], None]) -> None:
         self.opened = asyncio.Event()
         self.lost = False
         self._on_lost = on_lost
@@ -63,7 +63,7 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
             end_session(session)
         self._sessions.clear()
         _fail_all(self._callbacks)
-        self._on_lost()
+        self._on_lost("the DevTools connection was closed")
 
     async def _recv_loop(self) -> None:
         try:
@@ -90,6 +90,11 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
             self._callbacks.pop(msg["id"])
             return
         super()._on_response(msg)
+
+    def _on_query(self, msg: dict[str, Any]) -> None:
+        super()._on_query(msg)
+        if msg.get("method") == "Target.detachedFromTarget":
+            self._on_lost("the page was closed")
 
     async def _on_close(self) -> None:
         self.end()

@@ -96,6 +96,13 @@ def _portable(cookie: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _settable(cookie: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """Return what Network.setCookies takes: given a domain it would turn a cookie of one host into one of all below."""
+    if str(cookie["domain"]).startswith("."):
+        return dict(cookie)
+    return {**{name: value for name, value in cookie.items() if name != "domain"}, "url": f"{origin}/"}
+
+
 _REPLACE = """(items) => {
   localStorage.clear();
   for (const [key, value] of Object.entries(items)) localStorage.setItem(key, value);
@@ -130,7 +137,7 @@ async def apply_overlay(connection: BrowserConnection, overlay: Overlay, *, time
         return await connection.cdp(method, params, timeout_s=max(0.1, deadline_mono_s - mono_s()))
 
     if overlay.cookies:
-        await cdp("Network.setCookies", {"cookies": [dict(cookie) for cookie in overlay.cookies]})
+        await cdp("Network.setCookies", {"cookies": [_settable(cookie, overlay.origin) for cookie in overlay.cookies]})
     connection.on("Fetch.requestPaused", answer)
     try:
         # A service worker of a restored profile would otherwise answer instead of us.
