@@ -96,7 +96,10 @@ async def test_a_slow_receiver_gets_a_bounded_number_of_posts_at_once(
 async def test_resets_hangs_and_redirects_are_failures_that_pass(
     receiver: Receiver, publish: Publish, start: Start
 ) -> None:
+    queries: list[str] = []
+
     async def misbehave(request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        queries.append(request.query_string)
         match len(receiver.tries):
             case 1:
                 assert request.transport is not None
@@ -104,7 +107,7 @@ async def test_resets_hangs_and_redirects_are_failures_that_pass(
             case 2:
                 await asyncio.sleep(5)
             case 3:
-                return web.Response(status=307, headers={"Location": receiver.url})
+                return web.Response(status=307, headers={"Location": f"{receiver.url}?elsewhere"})
         return web.Response()
 
     receiver.behave = misbehave
@@ -112,6 +115,7 @@ async def test_resets_hangs_and_redirects_are_failures_that_pass(
     async with start(WEBHOOK_TIMEOUT_MS=150):
         await until(lambda: len(receiver.tries) == 4, "the fourth try")
         await until(lambda: receiver.numbers("s")[-1:] == [1], "delivered")
+    assert queries == ["", "", "", ""]
 
 
 async def test_an_answer_that_never_ends_counts_by_its_status(
