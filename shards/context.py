@@ -3,9 +3,11 @@
 import asyncio
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.objectstore.archives import Archives
 
 from daemon.core.settings import Settings
-from daemon.objectstore.archives import Archives
 from daemon.registry.registry import Registry
 from shards.identity import ShardIdentity
 from shards.leases import LeaseKeeper
@@ -23,6 +25,8 @@ class ShardContext:
     archives: Archives
     keeper: LeaseKeeper
     layout: ShardLayout
+    notes_dir: Path
+    """Where the process groups of running Chromiums are noted; not on the disk of the profiles, which may be lost."""
     bundle: Bundle
     chromium: str
     """Version of the Chromium binary, as `156.0.8078.79`."""

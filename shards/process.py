@@ -7,15 +7,16 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
+from daemon.objectstore.archives import Archives
+from daemon.objectstore.config import object_store_config
 
+from daemon.core.files import private_directory
 from daemon.core.logs import bind_ids
 from daemon.core.settings import Settings
 from daemon.core.signals import stop_on_signals
-from daemon.objectstore.archives import Archives
-from daemon.objectstore.config import object_store_config
 from daemon.registry.registry import Registry
 from shards.browser.orphans import sweep_orphans
-from shards.browser.process import binary_version
+from shards.browser.version import binary_version
 from shards.commanding import Commanding
 from shards.context import ShardContext
 from shards.heartbeat import HeartbeatLoop
@@ -83,10 +84,12 @@ class ShardProcess:
     async def _context(self) -> ShardContext:
         browser = self._settings.browser
         layout = ShardLayout(self._settings.paths.profile_root, self._identity.name)
-        layout.prepare()
-        killed = sweep_orphans(layout.notes_dir)
+        notes_dir = private_directory(self._settings.paths.run_dir / f"{self._identity.name}.chromium")
+        # First the browsers, then the files they may still have open.
+        killed = sweep_orphans(notes_dir)
         if killed:
             log.warning("ended Chromium processes of an earlier process of this shard", groups=len(killed))
+        layout.sweep()
         return ShardContext(
             settings=self._settings,
             identity=self._identity,
@@ -98,6 +101,7 @@ class ShardProcess:
                 margin_s=self._settings.shard.lease_margin_ms / 1000,
             ),
             layout=layout,
+            notes_dir=notes_dir,
             bundle=load_bundle(browser.bundle_path),
             chromium=await binary_version(browser.chromium_path),
             executor=self._executor,

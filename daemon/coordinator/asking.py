@@ -17,6 +17,9 @@ from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.record import SessionRecord
 
 
+_LOOK_FIRST = "it may have happened: look at the session, or at the chat, before asking again"
+
+
 async def ask_shard(
     registry: Registry, record: SessionRecord, kind: CommandKind, arguments: Mapping[str, Any], *, timeout_s: float
 ) -> Mapping[str, Any]:
@@ -47,13 +50,13 @@ async def _reply_or_settle(registry: Registry, command: Command, timeout_s: floa
     except RedisUnavailableError as error:
         raise OutcomeUnknownError(
             "Redis went away while the shard had the command",
-            hint="look at the chat before sending again",
+            hint=_LOOK_FIRST,
             outcome="unknown",
             **ids,
         ) from error
     raise OutcomeUnknownError(
         "the shard began and has not answered in time",
-        hint="look at the chat before sending again",
+        hint=_LOOK_FIRST,
         outcome="unknown",
         **ids,
     )
@@ -61,9 +64,7 @@ async def _reply_or_settle(registry: Registry, command: Command, timeout_s: floa
 
 def _error_of(reply: Reply, ids: Mapping[str, Any]) -> BlazzError:
     if reply.outcome is Outcome.UNKNOWN:
-        return OutcomeUnknownError(
-            reply.message, hint="look at the chat before sending again", outcome="unknown", cause=reply.code, **ids
-        )
+        return OutcomeUnknownError(reply.message, hint=_LOOK_FIRST, outcome="unknown", cause=reply.code, **ids)
     if reply.code == SessionNotConnectedError.code:
         return SessionNotConnectedError(reply.message, outcome="not_sent", **ids)
     if reply.code == ShardUnavailableError.code:

@@ -1,7 +1,15 @@
 """Leader election: of several coordinators one reconciles. Losing it only delays work, as every step is repeatable."""
 
+import asyncio
+
+import structlog
+
+from daemon.core.errors import BlazzError
+from daemon.core.loops import first_done
 from daemon.registry import keys
 from daemon.registry.registry import Registry
+
+log = structlog.get_logger()
 
 LEADER_TTL_MS = 10_000
 
@@ -12,6 +20,7 @@ class Leadership:
     def __init__(self, registry: Registry, who: str) -> None:
         self._registry = registry
         self._who = who
+        self._changed = asyncio.Event()
         self.leading = False
 
     async def keep(self) -> bool:
@@ -20,6 +29,22 @@ class Leadership:
         Raises:
             RedisUnavailableError: nobody knows; do nothing this time.
         """
-        self.leading = False
-        self.leading = bool(await self._registry.link.run("keep_leader", [keys.LEADER], [self._who, LEADER_TTL_MS]))
-        return self.leading
+        try:
+            leading = bool(await self._registry.link.run("keep_leader", [keys.LEADER], [self._who, LEADER_TTL_MS]))
+        except BlazzError:
+            self._become(False)
+            raise
+        self._become(leading)
+        return leading
+
+    def _become(self, leading: bool) -> None:
+        if leading is not self.leading:
+            self.leading = leading
+            log.info("leadership changed", leading=leading, coordinator=self._who)
+            self._changed.set()
+
+    async def wait(self, *, leading: bool, stop: asyncio.Event) -> None:
+        """Wait until this coordinator leads, or does not; or until `stop` is set."""
+        while self.leading is not leading and not stop.is_set():
+            self._changed.clear()
+            await first_done(self._changed.wait(), stop.wait())

@@ -77,7 +77,6 @@ class Coordinator:
             self._leadership,
             grace_s=self._settings.backup.tombstone_grace_ms / 1000,
         )
-        webhooks = WebhookDispatcher(self._registry.events, self._settings.webhook, consumer=self._who)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._serve(listener), name="http")
@@ -90,11 +89,24 @@ class Coordinator:
                     )
                 )
                 tasks.create_task(run_every(_RETENTION_INTERVAL_S, retention.cycle, name="retention", stop=self._stop))
-                tasks.create_task(webhooks.run(self._stop), name="webhooks")
+                tasks.create_task(self._deliver(), name="webhooks")
         finally:
             await self._registry.close()
             self._executor.shutdown(wait=False, cancel_futures=True)
         log.info("coordinator stopped")
+
+    async def _deliver(self) -> None:
+        """Deliver events while this coordinator leads: one deliverer keeps the order of each session."""
+        while not self._stop.is_set():
+            await self._leadership.wait(leading=True, stop=self._stop)
+            if self._stop.is_set():
+                return
+            webhooks = WebhookDispatcher(self._registry.events, self._settings.webhook, consumer=self._who)
+            ending = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(webhooks.run(ending))
+                await self._leadership.wait(leading=False, stop=self._stop)
+                ending.set()
 
     def _listen(self) -> socket.socket:
         host, port = self._settings.coordinator.host, self._settings.coordinator.port

@@ -1,6 +1,5 @@
 """The frame of every long-running process: settings, logs, and an exit code that supervisord understands."""
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ import structlog
 from daemon.core.errors import BlazzError, SettingsError
 from daemon.core.exit_codes import ExitCode
 from daemon.core.logs import configure_logs
-from daemon.core.settings import Settings, load_settings
+from daemon.core.settings import Settings, load_settings, under_supervisord
 
 log = structlog.get_logger()
 
@@ -54,7 +53,7 @@ def _report(name: str, error: BlazzError) -> ExitCode:
 def _outlive_start() -> None:
     # supervisord looks at the exit code only of a process that lived for `startsecs` (2 in supervisord.conf) and
     # tries any other again: without this, one wrong setting would be reported once for each of its tries.
-    if "SUPERVISOR_ENABLED" in os.environ:
+    if under_supervisord():
         time.sleep(3)
 
 

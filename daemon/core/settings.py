@@ -313,6 +313,11 @@ def load_section(section: type[S]) -> S:
         raise SettingsError("\n".join(lines), hint="see .env.example for every setting and what it may be") from None
 
 
+def under_supervisord() -> bool:
+    """Whether supervisord started this process."""
+    return "SUPERVISOR_ENABLED" in os.environ
+
+
 def _env_files() -> tuple[Path, ...]:
     # Later files win; the environment wins over both. Set-up writes the first, people write the second.
     return (Path(os.environ.get("DATA_ROOT") or "var") / "secrets.env", Path(".env"))

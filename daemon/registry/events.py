@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from redis.exceptions import ResponseError
 
 from daemon.core.clock import iso, parse_iso
@@ -14,6 +15,8 @@ from daemon.registry import keys
 from daemon.registry.commands import entries
 from daemon.registry.link import RedisLink, redis_errors
 from daemon.sessions.events import Event, EventKind
+
+log = structlog.get_logger()
 
 _GROUP = "webhooks"
 _DEAD_MAX = 100_000
@@ -99,17 +102,24 @@ def _to_text(event: Event) -> str:
 
 
 def _parsed(found: list[tuple[str, dict[str, str]]]) -> list[tuple[str, Event]]:
+    """Read events; one that cannot be read (written by a newer version) stays pending and is logged, not delivered."""
     parsed = []
     for entry_id, fields in found:
-        raw = json.loads(fields["event"])
-        event = Event(
-            event_id=raw["id"],
-            kind=EventKind(raw["event"]),
-            session_id=raw["session_id"],
-            workspace_id=raw["workspace_id"],
-            user_id=raw["user_id"],
-            at=parse_iso(raw["timestamp"]),
-            data=raw["data"],
-        )
-        parsed.append((entry_id, event))
+        try:
+            parsed.append((entry_id, _from_text(fields["event"])))
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("event cannot be read", entry_id=entry_id, error=type(error).__name__)
     return parsed
+
+
+def _from_text(text: str) -> Event:
+    raw = json.loads(text)
+    return Event(
+        event_id=raw["id"],
+        kind=EventKind(raw["event"]),
+        session_id=raw["session_id"],
+        workspace_id=raw["workspace_id"],
+        user_id=raw["user_id"],
+        at=parse_iso(raw["timestamp"]),
+        data=raw["data"],
+    )

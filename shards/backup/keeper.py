@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
+from daemon.objectstore.catalogue import ArchiveFacts
 
 from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import BlazzError, SessionNotFoundError, StaleTokenError
-from daemon.objectstore.catalogue import ArchiveFacts
 from daemon.registry.leases import Lease
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import CopyFacts, SessionRecord

@@ -19,6 +19,7 @@ from shards.profile.leveldb_manifest import LiveFiles, read_manifest
 
 _ATTEMPTS = 20
 
+
 class _MovedError(Exception):
     """The database went on while it was copied; begin again."""
 

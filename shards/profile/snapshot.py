@@ -107,9 +107,7 @@ def _write_extra(into: Path, name: str, content: bytes) -> None:
 
 
 def _files_of(root: Path) -> SnapshotFiles:
-    found = [
-        path for folder, _, names in os.walk(root) for path in (Path(folder, name) for name in names)
-    ]
+    found = [path for folder, _, names in os.walk(root) for path in (Path(folder, name) for name in names)]
     return SnapshotFiles(
         root=root,
         paths=tuple(sorted(path.relative_to(root).as_posix() for path in found)),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.objectstore.catalogue import ArchiveRef
+
 from daemon.sessions.record import SessionRecord
 
 

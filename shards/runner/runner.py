@@ -33,7 +33,7 @@ from daemon.sessions.states import SessionState
 from shards.backup.keeper import BackupKeeper
 from shards.browser.process import BrowserProcess
 from shards.context import ShardContext
-from shards.page.overlay import OVERLAY_FILE, capture_overlay
+from shards.page.overlay import OVERLAY_FILE
 from shards.publisher import Publisher
 from shards.restore.restorer import Restored, Restorer
 from shards.runner.ending import (
@@ -223,7 +223,7 @@ class SessionRunner:
 
     async def _open(self, restored: Restored) -> Opened:
         browser = self._shard.settings.browser
-        spec = browser_spec(browser, self._profile_dir, self._shard.layout.notes_dir, self._record.session_id)
+        spec = browser_spec(browser, self._profile_dir, self._shard.notes_dir, self._record.session_id)
         self._process = await BrowserProcess.start(spec, timeout_s=browser.start_timeout_ms / 1000)
         opened = await open_page(self._process, browser, self._shard.bundle, restored.overlay)
         self._starting_is_over()
@@ -245,7 +245,7 @@ class SessionRunner:
         opened = self._opened
         if opened is None:
             return {}
-        overlay = await capture_overlay(opened.connection)
+        overlay = await opened.page.capture_overlay()
         return {OVERLAY_FILE: overlay.to_json()}
 
     async def _finish(self, run: Run, ending: Ending) -> None:

@@ -103,6 +103,9 @@ class PageWatch:
 
     async def _pass_on(self, event: PageEvent) -> None:
         match event.kind:
+            case PageEventKind.MESSAGE if event.data.get("from_me"):
+                # Sent by this account: told as a message, it would make bots answer themselves.
+                return
             case PageEventKind.MESSAGE:
                 await self._publisher.tell(EventKind.MESSAGE, event.data, identity=str(event.data.get("id")))
             case PageEventKind.ACK:

@@ -237,6 +237,12 @@ class House:
             done: dict[str, Any] = answer.json()
             return done
 
+    async def sent(self) -> list[str]:
+        """Return the texts that WhatsApp got from this side, in order."""
+        async with httpx.AsyncClient(timeout=20) as client:
+            messages = (await client.get(f"{self.standin.control_url}/messages")).json()
+        return [m["body"] for m in messages if m["dir"] == "out"]
+
     async def device(self, phone: str) -> dict[str, Any]:
         """Return what WhatsApp knows of the device last linked to this number."""
         async with httpx.AsyncClient(timeout=20) as client:

@@ -1,6 +1,5 @@
 """What can be done to a session over HTTP, on real parts."""
 
-import asyncio
 import signal
 
 import redis
@@ -139,8 +138,7 @@ async def test_a_command_whose_shard_hangs_is_withdrawn_and_never_carried_out_la
             "/api/whatsapp/send", json={"session_id": session_id, "to": "5511888880001", "message": "next"}
         )
         assert sent.status_code == 200, sent.text
-        bodies = [m.get("body") for m in house.standin.messages()]
-        assert bodies == ["next"]
+        assert await house.sent() == ["next"]
 
 
 async def test_a_killed_chromium_comes_back_by_itself(open_house: Open) -> None:
@@ -196,13 +194,17 @@ async def test_paired_and_nothing_to_restore_is_disconnected_and_told_until_a_st
         await house.status(session_id, "qr")
 
 
-async def test_the_coordinator_may_die_and_nothing_is_lost(open_house: Open) -> None:
+async def test_the_coordinator_may_die_and_nothing_is_lost(open_house: Open, redis_url: str) -> None:
     async with open_house() as house:
         phone = random_phone()
         session_id = await house.link("u", phone)
         await house.stop("coordinator", signal.SIGKILL)
         await house.phone("inbound", phone=phone, **{"from": "5511888880001@c.us"}, body="meanwhile")
-        await asyncio.sleep(0.2)
+
+        async def kept() -> bool:
+            return bool(redis.Redis.from_url(redis_url).xlen(keys.EVENTS))
+
+        await until("the event waits in Redis", kept)
         await house.start("coordinator")
         received = await house.event(session_id, "message")
         assert received["data"]["body"] == "meanwhile"
