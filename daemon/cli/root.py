@@ -1,9 +1,10 @@
 """The command group and what needs no running daemon."""
 
 import click
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
 from daemon.core.errors import SettingsError
-from daemon.core.exit_codes import ExitCode
 from daemon.core.settings import SECTIONS, load_settings
 
 
@@ -20,14 +21,37 @@ def check() -> None:
         load_settings()
     except SettingsError as error:
         click.echo(error.message, err=True)
-        raise SystemExit(ExitCode.CONFIG) from None
+        raise SystemExit(error.exit_code) from None
     click.echo("settings are valid")
 
 
 @main.command()
-def settings() -> None:
+@click.option("--markdown", is_flag=True, help="As the table in the README.")
+def settings(markdown: bool) -> None:
     """List every setting with its default and meaning."""
+    if markdown:
+        click.echo(settings_table(), nl=False)
+        return
     for section in SECTIONS.values():
         for field in section.model_fields.values():
-            default = "" if "Secret" in str(field.annotation) or field.default is None else field.default
-            click.echo(f"{field.alias}={default}\n    {field.description}")
+            click.echo(f"{field.alias}={_default(field)}\n    {field.description}")
+
+
+def settings_table() -> str:
+    """Return every setting as a Markdown table."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for section in SECTIONS.values():
+        for field in section.model_fields.values():
+            default = _default(field)
+            rows.append(f"| `{field.alias}` | {f'`{default}`' if default else ''} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    """Return a field's default as it would stand in the environment; empty for none."""
+    default = field.default
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if default is None:
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)

@@ -129,10 +129,9 @@ class ShardSettings(Section):
 
     count: int = Field(2, ge=1, le=256, alias="SHARD_COUNT", description="Shard processes on this host.")
     capacity: int = Field(200, ge=1, le=10000, alias="SHARD_CAPACITY", description="Most sessions on one shard.")
-    parallel_starts: int = Field(
-        max(2, 2 * (os.cpu_count() or 1)), ge=1, le=64, alias="SHARD_PARALLEL_STARTS",
-        description="Sessions that a shard starts at once; default twice the number of CPUs.",
-    )  # fmt: skip
+    parallel_starts_setting: int | None = Field(
+        None, ge=1, le=64, alias="SHARD_PARALLEL_STARTS", description="Sessions a shard starts at once; twice the CPUs."
+    )
     heartbeat_interval_ms: Milliseconds = Field(
         1000, ge=100, le=30000, alias="SHARD_HEARTBEAT_INTERVAL_MS", description="How often a shard shows it lives."
     )
@@ -158,6 +157,11 @@ class ShardSettings(Section):
         alias="LEASE_MARGIN_MS",
         description="A holder ends its session this long before the TTL.",
     )
+
+    @property
+    def parallel_starts(self) -> int:
+        """Sessions that a shard starts at once."""
+        return self.parallel_starts_setting or max(2, 2 * (os.cpu_count() or 1))
 
 
 class BrowserSettings(Section):
