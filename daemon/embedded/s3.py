@@ -1,9 +1,8 @@
 """`python -m daemon.embedded.s3`: becomes an S3 server on loopback, which is OpenStack Swift in one process.
 
-Checks the machine, writes the configuration and becomes `swift_server`. Owns DATA_ROOT/s3 and the ports from
-EMBEDDED_S3_PORT
-on, four of them. Takes its one user from R2_ACCESS_KEY_ID (`account:user`) and R2_SECRET_ACCESS_KEY and creates the bucket
-R2_BUCKET_NAME. It prints one line with `ready` once it can be used.
+Checks the machine, writes the configuration and becomes `swift_server`. Owns DATA_ROOT/s3 and four ports from
+EMBEDDED_S3_PORT on. Takes its one user from R2_ACCESS_KEY_ID (`account:user`) and R2_SECRET_ACCESS_KEY and creates the
+bucket R2_BUCKET_NAME. It prints one line with `ready` once it can be used.
 
 Only the first port asks for a signature. The three behind it trust whoever reaches them, which on a machine with
 other users is every one of them: there, use another S3 server.
