@@ -27,7 +27,7 @@ _HINTS = {
     "SignatureDoesNotMatch": "check R2_SECRET_ACCESS_KEY",
     "InvalidAccessKeyId": "check R2_ACCESS_KEY_ID",
     "RequestTimeTooSkewed": "set the clock of this host",
-    "AccessDenied": "the token must allow object read and write on this bucket",
+    "AccessDenied": "the token of R2_ACCESS_KEY_ID must allow object read and write on the bucket R2_BUCKET_NAME",
     "Unauthorized": "check R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY",
 }
 _HINT_CREDENTIALS = "check R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY and what the token may do"
@@ -100,9 +100,9 @@ def _hint(status: int, code: str) -> str:
 
 def _cause(error: Exception) -> str:
     """Name the root of what went wrong, such as `ConnectTimeoutError` or `Connection refused`."""
-    reason: object = getattr(error, "reason", None) or error
-    while isinstance(reason, BaseException) and (deeper := reason.__cause__ or getattr(reason, "reason", None)):
-        reason = deeper
-    if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror
-    return type(reason).__name__ if isinstance(reason, BaseException) else str(reason)[:80]
+    root: BaseException = error
+    while isinstance(inner := getattr(root, "reason", None) or root.__cause__ or root.__context__, BaseException):
+        root = inner
+    if isinstance(root, OSError) and root.strerror:
+        return root.strerror
+    return type(root).__name__

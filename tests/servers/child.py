@@ -46,10 +46,8 @@ def end(child: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM)
     """End a child and everything that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_END_S)
-    except subprocess.TimeoutExpired:
-        pass
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -1,0 +1,113 @@
+"""The archive catalogue and its asyncio side, on real servers."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from daemon.core.clock import utc_now
+from daemon.core.errors import ObjectExistsError, ObjectNotFoundError, ObjectStoreUnavailableError
+from daemon.core.ids import new_id
+from daemon.objectstore.archives import Archives
+from daemon.objectstore.catalogue import ArchiveFacts, Catalogue
+from daemon.objectstore.config import ObjectStoreConfig
+from daemon.objectstore.store import ObjectStore
+from tests.contract.objectstore.conftest import with_wrong
+
+BODY = b"an archive"
+
+
+def facts(session_id: str, token: int, generation: int, body: bytes = BODY) -> ArchiveFacts:
+    return ArchiveFacts(
+        session_id=session_id,
+        workspace_id="ws_1",
+        user_id="42",
+        token=token,
+        generation=generation,
+        backed_up_at=utc_now(),
+        sha256=sha256(body).hexdigest(),
+        clean=True,
+        chromium="156.0.8078.79",
+    )
+
+
+@pytest.fixture
+def session_id() -> str:
+    return new_id("s")
+
+
+def test_newest_first_is_by_token_then_generation(catalogue: Catalogue, session_id: str) -> None:
+    for order in ((1, 9), (10, 1), (2, 3), (100_000_000, 0)):
+        catalogue.store(facts(session_id, *order), BODY)
+    catalogue.store(facts(session_id + "x", 500, 1), BODY)
+    refs = catalogue.newest_first("ws_1", session_id)
+    assert [ref.order for ref in refs] == [(100_000_000, 0), (10, 1), (2, 3), (1, 9)]
+    assert catalogue.highest_token("ws_1", session_id) == 100_000_000
+    assert catalogue.fetch(refs[0]) == BODY
+
+
+def test_metadata_is_as_documented(catalogue: Catalogue, store: ObjectStore, session_id: str) -> None:
+    ref = catalogue.store(facts(session_id, 1, 1), BODY)
+    assert ref.key == f"workspace_ws_1/{session_id}/t00000001-g00000001.zip"
+    metadata = store.head(ref.key).metadata
+    assert metadata.keys() == {"user-id", "workspace-id", "backed-up-at", "sha256", "clean", "chromium"}
+    assert (metadata["clean"], metadata["workspace-id"], metadata["chromium"]) == ("true", "ws_1", "156.0.8078.79")
+
+
+def test_two_archives_cannot_share_token_and_generation(catalogue: Catalogue, session_id: str) -> None:
+    catalogue.store(facts(session_id, 1, 1), BODY)
+    with pytest.raises(ObjectExistsError):
+        catalogue.store(facts(session_id, 1, 1, b"other"), b"other")
+
+
+def test_objects_with_other_names_are_passed_over(
+    catalogue: Catalogue, store: ObjectStore, session_id: str
+) -> None:
+    for name in (f"{session_id}/notes.txt", f"{session_id}/t1-g1.zip", f"{session_id}.zip"):
+        store.put_new(f"workspace_ws_1/{name}", b"x", metadata={}, content_type="text/plain")
+    assert catalogue.newest_first("ws_1", session_id) == ()
+    assert catalogue.highest_token("ws_1", session_id) == 0
+
+
+def test_delete_all_removes_one_session_only(catalogue: Catalogue, session_id: str) -> None:
+    other = new_id("s")
+    for name in (session_id, other):
+        for generation in (1, 2):
+            catalogue.store(facts(name, 1, generation), BODY)
+    assert catalogue.delete_all("ws_1", session_id) == 2
+    assert catalogue.newest_first("ws_1", session_id) == ()
+    assert len(catalogue.newest_first("ws_1", other)) == 2
+
+
+async def test_archives_do_the_same_for_asyncio(
+    config: ObjectStoreConfig, executor: ThreadPoolExecutor, session_id: str
+) -> None:
+    archives = Archives(config, executor)
+    ref = await archives.store(facts(session_id, 3, 1), BODY)
+    assert [found.key for found in await archives.newest_first("ws_1", session_id)] == [ref.key]
+    assert await archives.fetch(ref) == BODY
+    assert await archives.sample_object() is not None
+    health = (await archives.health()).to_json()
+    assert health.keys() == {"status", "bucket", "connected", "sampleObject"} and health["status"] == "healthy"
+    await archives.delete(ref)
+    with pytest.raises(ObjectNotFoundError):
+        await archives.fetch(ref)
+    usage = archives.usage()
+    assert (usage.class_a, usage.deletes, usage.sent_bytes) == (2, 1, len(BODY))
+
+
+async def test_an_unreachable_store_is_never_an_empty_one(
+    config: ObjectStoreConfig, executor: ThreadPoolExecutor, session_id: str
+) -> None:
+    archives = Archives(with_wrong(config, endpoint="http://127.0.0.1:1"), executor)
+    with pytest.raises(ObjectStoreUnavailableError):
+        await archives.newest_first("ws_1", session_id)
+    health = await archives.health()
+    assert not health.connected and health.to_json()["status"] == "unhealthy"
+
+
+def test_a_listing_of_another_size_than_the_object_is_damage(catalogue: Catalogue, session_id: str) -> None:
+    ref = catalogue.store(facts(session_id, 1, 1), BODY)
+    with pytest.raises(Exception, match="another size"):
+        catalogue.fetch(replace(ref, size_bytes=3))
