@@ -1,5 +1,6 @@
 """Snapshots: consistent copies of a profile at one moment, or none at all. Blocking; callers use an executor."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -67,21 +68,24 @@ def fingerprint(profile_dir: Path) -> str:
 
 
 def _take(profile_dir: Path, into: Path, extra: Mapping[str, bytes], *, live: bool) -> SnapshotFiles:
-    into.mkdir(mode=0o700)
     try:
-        copy_leveldb(profile_dir / LOCAL_STORAGE, into / LOCAL_STORAGE)
-        for origin in origins(profile_dir):
-            _take_origin(profile_dir, into, origin)
-        (copy_live_cookies if live else copy_closed_cookies)(profile_dir, into)
-        for name, content in extra.items():
-            _write_extra(into, name, content)
+        into.mkdir(mode=0o700)
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, into, ignore_errors=True)
+            _fill(profile_dir, into, extra, live=live)
+            undo.pop_all()
         return _files_of(into)
-    except SnapshotError:
-        shutil.rmtree(into, ignore_errors=True)
-        raise
     except OSError as error:
-        shutil.rmtree(into, ignore_errors=True)
         raise SnapshotError(f"profile cannot be copied: {error.strerror}", hint="is the disk full?") from error
+
+
+def _fill(profile_dir: Path, into: Path, extra: Mapping[str, bytes], *, live: bool) -> None:
+    copy_leveldb(profile_dir / LOCAL_STORAGE, into / LOCAL_STORAGE)
+    for origin in origins(profile_dir):
+        _take_origin(profile_dir, into, origin)
+    (copy_live_cookies if live else copy_closed_cookies)(profile_dir, into)
+    for name, content in extra.items():
+        _write_extra(into, name, content)
 
 
 def _take_origin(profile_dir: Path, into: Path, origin: Origin) -> None:
