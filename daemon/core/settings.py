@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -324,7 +325,8 @@ def under_supervisord() -> bool:
 
 def _env_files() -> tuple[Path, ...]:
     # Later files win; the environment wins over both. Set-up writes the first, people write the second.
-    return (Path(os.environ.get("DATA_ROOT") or "var") / "secrets.env", Path(".env"))
+    data_root = os.environ.get("DATA_ROOT") or dotenv_values(".env").get("DATA_ROOT") or "var"
+    return (Path(data_root) / "secrets.env", Path(".env"))
 
 
 def _line(section: type[Section], error: Mapping[str, Any]) -> str:

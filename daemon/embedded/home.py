@@ -95,9 +95,9 @@ class Home:
             os.close(lock)
 
 
-def checkout() -> Home:
-    """Return the home that this code is in."""
-    return Home(root=Path(__file__).resolve().parents[2])
+def this_home() -> Home:
+    """Return the home whose code this is, by the path it was imported by: in a home of links, that home."""
+    return Home(root=Path(__file__).absolute().parents[2])
 
 
 def make_home(root: Path, source: Home) -> Home:

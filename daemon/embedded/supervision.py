@@ -37,12 +37,14 @@ class Supervision:
         self._home = home
         self._environment = dict(environment)
         self._child: subprocess.Popen[bytes] | None = None
+        self._strangers: frozenset[psutil.Process] = frozenset()
 
     def start(self) -> None:
         """Start supervisord in the foreground of its own session, where a terminal's Ctrl-C does not reach it.
 
         The kernel stops it when we are killed. What outlives it becomes our child, so that `stop` finds it.
         """
+        self._strangers = frozenset(psutil.Process().children())
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         supervisord = [str(self._home.binary("supervisord")), "--nodaemon", "--silent"]
         self._child = subprocess.Popen(
@@ -111,11 +113,22 @@ class Supervision:
                 self._child.terminate()
                 self._child.wait(STOP_TIMEOUT_S)
             # If supervisord was killed, its programs were told to stop by the kernel and are ours now.
-            psutil.wait_procs(psutil.Process().children(), timeout=_ORPHANS_TIMEOUT_S)
+            psutil.wait_procs(self._children(), timeout=_ORPHANS_TIMEOUT_S)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             pass
         finally:
-            _kill_children()
+            self._kill_children()
+
+    def _children(self) -> list[psutil.Process]:
+        return [child for child in psutil.Process().children() if child not in self._strangers]
+
+    def _kill_children(self) -> None:
+        # Parents first, so that they start nothing again; the orphans of the killed become our children in turn.
+        deadline_mono_s = mono_s() + 10
+        while (children := self._children()) and mono_s() < deadline_mono_s:
+            for child in children:
+                child.kill()
+            psutil.wait_procs(children, timeout=1)
 
     def __enter__(self) -> Self:
         self.start()
@@ -125,15 +138,6 @@ class Supervision:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _kill_children() -> None:
-    # Parents first, so that they start nothing again; the orphans of the killed become our children in turn.
-    deadline_mono_s = mono_s() + 10
-    while (children := psutil.Process().children()) and mono_s() < deadline_mono_s:
-        for child in children:
-            child.kill()
-        psutil.wait_procs(children, timeout=1)
 
 
 def _tail(log: Any, lines: int = 6) -> str:

@@ -14,7 +14,7 @@ from daemon.core.errors import BlazzError
 from daemon.core.exit_codes import ExitCode
 from daemon.core.settings import Settings, load_settings
 from daemon.embedded.checks import check_ports_free, check_socket_path
-from daemon.embedded.home import Home, checkout
+from daemon.embedded.home import Home, this_home
 from daemon.embedded.plan import StartPlan, plan_start
 from daemon.embedded.redis import redis_socket
 from daemon.embedded.secret_file import FILE_NAME
@@ -31,7 +31,7 @@ _POLL_S = 0.1
 def main(shards: int | None, port: int | None) -> None:
     """Run coordinator and shards, and Redis and an S3 server unless REDIS_URL and R2_* name others."""
     stop_on_signals()
-    home = checkout()
+    home = this_home()
     os.chdir(home.root)
     try:
         with home.locked():
@@ -119,7 +119,7 @@ def _how_to_use(url: str, settings: Settings) -> str:
     return f"""
 Ready at {url}
   token      API_TOKEN in {secrets_file}, unless the environment or .env gives another
-  try        curl -H "Authorization: Bearer $(sed -n s/^API_TOKEN=//p {secrets_file})" {url}/api/whatsapp/sessions
+  try        curl -H "Authorization: Bearer $(sed -n 's/^API_TOKEN=//p' {secrets_file})" {url}/api/whatsapp/sessions
   API        {url}/docs
   processes  .venv/bin/supervisorctl -c supervisord.conf status
   logs       var/log
