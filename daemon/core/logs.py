@@ -48,8 +48,10 @@ def configure_logs(settings: LogSettings, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level)
-    for noisy in ("pyppeteer", "websockets", "urllib3", "httpx", "httpcore", "asyncio"):
+    for noisy in ("pyppeteer", "websockets", "httpx", "httpcore", "asyncio", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns of every single retry; what comes of them is logged by whoever asked.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(process=process)
 
 

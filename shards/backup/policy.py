@@ -37,7 +37,6 @@ def plan_backup(
     """Decide what is due: each kind only after its interval, and only when the profile's files changed since."""
     hot_due = clock.hot_copy_mono_s is None or now_mono_s - clock.hot_copy_mono_s >= hot_copy_interval_s
     archive_due = clock.archive_mono_s is None or now_mono_s - clock.archive_mono_s >= archive_interval_s
-    return BackupPlan(
-        hot_copy=hot_due and fingerprint != clock.fingerprint,
-        archive=archives_enabled and archive_due and fingerprint != clock.archive_fingerprint,
-    )
+    archive = archives_enabled and archive_due and fingerprint != clock.archive_fingerprint
+    # An archive's bytes go to Redis as well: they are at hand, and the newest copy should be the fastest to restore.
+    return BackupPlan(hot_copy=archive or (hot_due and fingerprint != clock.fingerprint), archive=archive)

@@ -68,8 +68,9 @@ class Restorer:
             ArchiveTooNewError: the newest copy needs a newer Chromium; nothing was changed.
         """
         body = await self._shard.registry.copies.get(self._record.session_id)
-        damaged = 0
-        async for source in self._candidates(await self._order_of(body)):
+        hot_copy = await self._order_of(body)
+        damaged = int(body is not None and hot_copy is None)
+        async for source in self._candidates(hot_copy):
             if older_than is not None and source.order >= older_than:
                 continue
             try:
@@ -109,7 +110,7 @@ class Restorer:
         try:
             manifest = await self._threaded(partial(read_manifest, body))
         except ArchiveDamagedError as error:
-            log.error("hot copy cannot be read", error=str(error))
+            log.error("copy cannot be used, trying the next older", source="redis", code=error.code, error=str(error))
             return None
         return (manifest.token, manifest.generation)
 

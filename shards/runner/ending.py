@@ -33,6 +33,8 @@ class Ending:
     """WhatsApp ended this login: its copies must never be restored."""
     failure: bool = False
     """Try again after a pause that grows with the failures in a row."""
+    waits: bool = False
+    """A store did not answer, so nothing is known: try again soon, for as long as it takes."""
 
 
 _ENDINGS = {
@@ -58,6 +60,11 @@ def ending_of_stop(stop: Stop) -> Ending:
 def ending_of_failure(code: str) -> Ending:
     """Return the ending that an error of this code means."""
     return Ending(status=SessionState.FAILED, reason=code, failure=True)
+
+
+def ending_of_silence(code: str) -> Ending:
+    """Return the ending when a store did not answer, which says nothing about the session."""
+    return Ending(status=SessionState.PENDING, reason=code, waits=True)
 
 
 def retry_pause_s(failures: int) -> float:

@@ -7,6 +7,7 @@ what WhatsApp itself declared ended.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,8 @@ from daemon.core.errors import (
     BlazzError,
     BrowserError,
     LeaseLostError,
+    ObjectStoreUnavailableError,
+    RedisUnavailableError,
     SessionNotFoundError,
     ShardUnavailableError,
     StaleTokenError,
@@ -45,6 +48,7 @@ from shards.runner.ending import (
     Ending,
     Stop,
     ending_of_failure,
+    ending_of_silence,
     ending_of_stop,
     retry_pause_s,
 )
@@ -57,6 +61,7 @@ log = structlog.get_logger()
 
 _DRAIN_EVENTS_S = 5.0
 _LOGOUT_ENDS_S = 20.0
+_WAIT_FOR_STORE_S = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,7 @@ class SessionRunner:
         self._profile_dir = shard.layout.profile_dir(record.session_id)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
+        self._ending: Ending | None = None
         self._starting = True
         self._process: BrowserProcess | None = None
         self._opened: Opened | None = None
@@ -108,9 +114,12 @@ class SessionRunner:
             if orders is None or self.stopping:
                 return not_done(ShardUnavailableError.code, "the session is starting or stopping")
             reply = await orders.carry_out(command)
-        if command.kind is CommandKind.LOGOUT and reply.outcome is Outcome.DONE:
+        if command.kind is CommandKind.LOGOUT and reply.outcome is not Outcome.NOT_DONE:
+            # The session ends as soon as the page shows the logout, which may cut off the page's own answer.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _LOGOUT_ENDS_S)
+            if self._ending is LOGGED_OUT:
+                return Reply(outcome=Outcome.DONE)
         return reply
 
     async def run(self) -> None:
@@ -167,8 +176,8 @@ class SessionRunner:
         telling = asyncio.create_task(publisher.run())
         try:
             await notes.move(SessionState.STARTING, token=lease.token)
-            ending = await self._live(run)
-            await self._finish(run, ending)
+            self._ending = await self._live(run)
+            await self._finish(run, self._ending)
             await publisher.drained(timeout_s=_DRAIN_EVENTS_S)
         except (StaleTokenError, SessionNotFoundError) as error:
             log.error("session ended without a word: somebody else owns its record", code=error.code)
@@ -189,6 +198,11 @@ class SessionRunner:
             return ending
         except (StaleTokenError, SessionNotFoundError, LeaseLostError):
             raise
+        except (RedisUnavailableError, ObjectStoreUnavailableError) as error:
+            if self._record.reason != error.code:
+                log.warning("session waits for a store that does not answer", code=error.code, error=str(error))
+            await self._discard()
+            return ending_of_silence(error.code)
         except BlazzError as error:
             log.error("session failed", code=error.code, error=str(error), hint=error.hint)
             await self._discard()
@@ -264,6 +278,10 @@ class SessionRunner:
         await run.notes.move(ending.status, reason=ending.reason, **self._retry(run, ending))
 
     def _retry(self, run: Run, ending: Ending) -> dict[str, object]:
+        if ending.waits:
+            # Spread out, so that many sessions do not ask together when the store is back.
+            self.pause_s = _WAIT_FOR_STORE_S * random.uniform(0.5, 1.5)
+            return {"retry_at": utc_now() + timedelta(seconds=self.pause_s)}
         if not ending.failure:
             return {"retry_at": None}
         failures = run.notes.record.failures + 1

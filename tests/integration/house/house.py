@@ -95,6 +95,8 @@ class House:
         self.receiver = Receiver()
         self.shard_names = [f"shard_{i:02d}" for i in range(shards)]
         self.processes: dict[str, asyncio.subprocess.Process] = {}
+        # Tests share a bucket: a session of the same id would find the archives of another test's session.
+        self._mark = secrets.token_hex(4)
         self._redis_url = redis_url
         self._s3 = s3
         self._settings = settings
@@ -203,7 +205,8 @@ class House:
 
     async def create(self, user_id: str, workspace_id: str = "1") -> str:
         """Create a session and return its id."""
-        answer = await self.http.post("/api/whatsapp/sessions", json={"workspace_id": workspace_id, "user_id": user_id})
+        body = {"workspace_id": workspace_id, "user_id": f"{user_id}-{self._mark}"}
+        answer = await self.http.post("/api/whatsapp/sessions", json=body)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["session_id"])
 

@@ -164,9 +164,9 @@ async def test_an_unreachable_store_makes_a_session_wait_and_shows_no_qr(open_ho
         await house.start("shard_00")
 
         async def waits() -> bool:
-            return "session waits" in house.logs()
+            return (await house.session(session_id))["reason"] == "object_store_unavailable"
 
-        await until("the session waits", waits, timeout_s=60)
+        await until("the session waits", waits)
         assert (await house.session(session_id))["status"] == "pending"
         assert house.receiver.kinds(session_id).count("qr") == 1
         await house.stop("shard_00", signal.SIGKILL)

@@ -33,3 +33,8 @@ def test_each_kind_waits_for_its_own_interval() -> None:
 
 def test_archives_can_be_switched_off() -> None:
     assert plan(BackupClock(), 0, archives=False) == BackupPlan(hot_copy=True, archive=False)
+
+
+def test_an_archive_refreshes_the_hot_copy_too_so_that_redis_has_the_newest() -> None:
+    clock = BackupClock(hot_copy_mono_s=699, archive_mono_s=100, fingerprint="b", archive_fingerprint="a")
+    assert plan(clock, 700) == BackupPlan(hot_copy=True, archive=True)
