@@ -147,8 +147,8 @@ def _read(cls: type[Manifest], raw: Any) -> Manifest:
 
 def _read_file(raw: Any) -> ManifestFile:
     _exactly(raw, ManifestFile.__dataclass_fields__)
-    if not _SHA256.fullmatch(raw["sha256"]):
-        raise ValueError("not a SHA-256")
+    if not isinstance(raw["path"], str) or not _SHA256.fullmatch(raw["sha256"]):
+        raise ValueError("path is no text, or sha256 no SHA-256")
     return ManifestFile(path=check_path(raw["path"]), size_bytes=_number(raw["size_bytes"]), sha256=raw["sha256"])
 
 
