@@ -8,9 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.house.conftest import (
-    Open,
-    open_house,  # noqa: F401  (a fixture, used by name)
+from tests.integration.house.conftest import Open
 )
 from tests.integration.house.house import random_phone, until
 from tests.servers.redis import redis_server
