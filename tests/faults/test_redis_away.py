@@ -9,7 +9,6 @@ import psutil
 import pytest
 
 from tests.integration.house.conftest import Open
-)
 from tests.integration.house.house import random_phone, until
 from tests.servers.redis import redis_server
 
