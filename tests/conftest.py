@@ -33,6 +33,13 @@ def r2local() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
+def r2local_tls() -> Iterator[S3Server]:
+    """Cloudflare's own local R2 over TLS, where requests are signed as for R2 itself."""
+    with r2local_server(tls=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def s3(swift: S3Server) -> S3Server:
     """An S3 server, whichever; tests share its bucket and use session ids of their own."""
     return swift

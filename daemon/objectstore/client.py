@@ -47,7 +47,8 @@ def _make(config: ObjectStoreConfig, *, connect_s: float, read_s: float, tries: 
         raise_on_status=False,
         raise_on_redirect=False,
     )
-    tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED", "ca_certs": certifi.where()} if config.secure else {}
+    trusted = str(config.ca_file or certifi.where())
+    tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED", "ca_certs": trusted} if config.secure else {}
     pool = urllib3.PoolManager(
         num_pools=2,
         maxsize=size,

@@ -1,6 +1,7 @@
 """How the object store is reached: one frozen value, checked before anything is sent."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from daemon.core.errors import SettingsError
@@ -27,7 +28,11 @@ class StoreTimeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectStoreConfig:
-    """Address, credentials and bucket. `path_prefix` is for test servers that live below a path."""
+    """Address, credentials and bucket.
+
+    `path_prefix` is for test servers that live below a path; `ca_file` is a PEM file of the authorities to trust
+    instead of the public ones.
+    """
 
     endpoint: str
     access_key: str
@@ -36,6 +41,7 @@ class ObjectStoreConfig:
     region: str = "auto"
     debug: bool = False
     path_prefix: str = ""
+    ca_file: Path | None = None
     timeouts: StoreTimeouts = StoreTimeouts()
     connections: int = 8
 

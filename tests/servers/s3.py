@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.objectstore.config import ObjectStoreConfig
+from tests.servers.certificate import make_certificate
 from tests.servers.child import free_ports, retried, running
 
 BUCKET = "blazz-tests"
@@ -24,6 +25,7 @@ class S3Server:
     secret_key: str = field(repr=False)
     bucket: str = BUCKET
     path_prefix: str = ""
+    ca_file: Path | None = None
     atomic_create: bool = True
 
     def config(self) -> ObjectStoreConfig:
@@ -34,6 +36,7 @@ class S3Server:
             secret_key=self.secret_key,
             bucket=self.bucket,
             path_prefix=self.path_prefix,
+            ca_file=self.ca_file,
         )
 
     def environment(self) -> dict[str, str]:
@@ -73,15 +76,22 @@ def swift_server() -> Iterator[S3Server]:
 
 
 @contextlib.contextmanager
-def r2local_server(*, certificate: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
-    """Run Cloudflare's local R2; with `certificate` (PEM files of certificate and key) over TLS."""
+def r2local_server(*, tls: bool = False) -> Iterator[S3Server]:
+    """Run Cloudflare's local R2; over TLS the client signs as it does for R2 itself."""
     node = Path(sys.executable).parent / "node"
     assert (_R2LOCAL / "node_modules" / "miniflare").is_dir(), "local R2 is not installed: run bin/setup --tests"
     access_key, secret_key = "r2localaccess", "r2localsecretkey"
     env = {"S3_ACCESS_KEY": access_key, "S3_SECRET_KEY": secret_key}
-    if certificate is not None:
-        env |= {"TLS_CERT": str(certificate[0]), "TLS_KEY": str(certificate[1])}
     with tempfile.TemporaryDirectory(prefix="r2-", dir="/tmp") as folder:
-        command = [node, _R2LOCAL / "r2local.mjs", folder, "0", BUCKET, *(["tls"] if certificate else [])]
+        certificate = make_certificate(Path(folder)) if tls else None
+        if certificate is not None:
+            env |= {"TLS_CERT": str(certificate.cert), "TLS_KEY": str(certificate.key)}
+        command = [node, _R2LOCAL / "r2local.mjs", f"{folder}/data", "0", BUCKET, *(["tls"] if tls else [])]
         with running(command, env=env, ready=r"r2local ready (https?://[^/\s]+)(/\S+)") as ready:
-            yield S3Server(endpoint=ready[1], path_prefix=ready[2], access_key=access_key, secret_key=secret_key)
+            yield S3Server(
+                endpoint=ready[1],
+                path_prefix=ready[2],
+                access_key=access_key,
+                secret_key=secret_key,
+                ca_file=certificate.cert if certificate else None,
+            )

@@ -18,7 +18,7 @@ from tests.servers.s3 import S3Server
 SHORT = StoreTimeouts(connect_s=0.5, read_s=0.5, transfer_s=1.0, tries=2, backoff_s=0.01, check_s=0.3)
 
 
-@pytest.fixture(params=["swift", "r2local"])
+@pytest.fixture(params=["swift", "r2local", "r2local_tls"])
 def server(request: pytest.FixtureRequest) -> S3Server:
     """Each server in turn."""
     found: S3Server = request.getfixturevalue(request.param)

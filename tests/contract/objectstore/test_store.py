@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from daemon.core.errors import (
 )
 from daemon.objectstore.config import ObjectStoreConfig
 from daemon.objectstore.store import ObjectStore
-from tests.contract.objectstore.conftest import with_wrong
+from tests.contract.objectstore.conftest import SHORT, with_wrong
 from tests.servers.s3 import S3Server
 
 ZIP = "application/zip"
@@ -101,6 +102,12 @@ def test_a_closed_port_is_unavailable_not_absent(config: ObjectStoreConfig, pref
         store.list(prefix)
     with pytest.raises(ObjectStoreUnavailableError):
         put(store, prefix + "a")
+
+
+def test_a_certificate_that_is_not_trusted_is_unavailable(r2local_tls: S3Server, prefix: str) -> None:
+    store = ObjectStore(replace(r2local_tls.config(), ca_file=None, timeouts=SHORT))
+    with pytest.raises(ObjectStoreUnavailableError, match="does not answer"):
+        store.list(prefix)
 
 
 def test_lists_are_ordered_paged_and_cut(store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
