@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from daemon.core.errors import BlazzError, RedisUnavailableError, SessionNotConnectedError
+from daemon.core.errors import BlazzError, RedisUnavailableError, ShardUnavailableError
 from daemon.core.loops import sleep_or_stop
 from daemon.registry.commands import Claim, Commands, Received
 from daemon.sessions.commands import CommandKind, Outcome, Reply
@@ -91,7 +91,7 @@ class Commanding:
             )
         runner = self._intake.runner(command.session_id)
         if runner is None:
-            return not_done(SessionNotConnectedError.code, "the session does not run on this shard")
+            return not_done(ShardUnavailableError.code, "the session is not up on its shard yet")
         reply = await runner.carry_out(command)
         log.info("command carried out", session_id=command.session_id, kind=command.kind, outcome=reply.outcome,
                  code=reply.code or None, command_id=command.command_id)  # fmt: skip

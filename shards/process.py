@@ -7,13 +7,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
-from daemon.objectstore.archives import Archives
-from daemon.objectstore.config import object_store_config
 
 from daemon.core.files import private_directory
 from daemon.core.logs import bind_ids
 from daemon.core.settings import Settings
 from daemon.core.signals import stop_on_signals
+from daemon.objectstore.archives import Archives
+from daemon.objectstore.config import object_store_config
 from daemon.registry.registry import Registry
 from shards.browser.orphans import sweep_orphans
 from shards.browser.version import binary_version
@@ -29,6 +29,7 @@ from shards.profile.layout import ShardLayout
 log = structlog.get_logger()
 
 _THREADS = 4
+_STORE_THREADS = 8
 _PARALLEL_BACKUPS = 4
 _FINISH_COMMANDS_S = 5.0
 
@@ -42,7 +43,9 @@ class ShardProcess:
         self._stop = asyncio.Event()
         self._leaving = asyncio.Event()
         self._registry = Registry(settings)
-        self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="shard")
+        # Two pools: an object store that hangs must not keep sessions from their disk.
+        self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="disk")
+        self._store_executor = ThreadPoolExecutor(max_workers=_STORE_THREADS, thread_name_prefix="objectstore")
 
     async def run(self) -> None:
         """Run sessions until SIGTERM or SIGINT.
@@ -78,7 +81,8 @@ class ShardProcess:
             await heartbeat.farewell()
         finally:
             await self._registry.close()
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            for executor in (self._executor, self._store_executor):
+                executor.shutdown(wait=False, cancel_futures=True)
         log.info("shard stopped")
 
     async def _context(self) -> ShardContext:
@@ -90,11 +94,15 @@ class ShardProcess:
         if killed:
             log.warning("ended Chromium processes of an earlier process of this shard", groups=len(killed))
         layout.sweep()
+        if not browser.sandbox_on:
+            log.warning(
+                "Chromium runs without its sandbox", hint="run as an unprivileged user, or see CHROMIUM_SANDBOX"
+            )
         return ShardContext(
             settings=self._settings,
             identity=self._identity,
             registry=self._registry,
-            archives=Archives(object_store_config(self._settings.object_store), self._executor),
+            archives=Archives(object_store_config(self._settings.object_store), self._store_executor),
             keeper=LeaseKeeper(
                 self._registry.leases,
                 renew_interval_s=self._settings.shard.lease_renew_interval_ms / 1000,

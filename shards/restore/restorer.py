@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from daemon.objectstore.catalogue import ArchiveRef
 
 from daemon.core.errors import ArchiveDamagedError, ObjectNotFoundError
+from daemon.objectstore.catalogue import ArchiveRef
 from daemon.sessions.record import SessionRecord
 from shards.archive.manifest import Manifest
 from shards.archive.unpack import UnpackLimits, read_manifest, unpack

@@ -33,15 +33,17 @@ class Ending:
     """WhatsApp ended this login: its copies must never be restored."""
     failure: bool = False
     """Try again after a pause that grows with the failures in a row."""
+    leaves: bool = False
+    """The session will not run on this shard again: its profile is removed from here."""
     waits: bool = False
     """A store did not answer, so nothing is known: try again soon, for as long as it takes."""
 
 
 _ENDINGS = {
     Stop.STOPPED: Ending(status=SessionState.STOPPED, backup=True),
-    Stop.DELETED: Ending(status=SessionState.STOPPED, reason="deleted"),
+    Stop.DELETED: Ending(status=SessionState.STOPPED, reason="deleted", leaves=True),
     Stop.RESTART: Ending(status=SessionState.PENDING, reason="restart", backup=True),
-    Stop.MOVED: Ending(status=SessionState.PENDING, reason="moved", backup=True),
+    Stop.MOVED: Ending(status=SessionState.PENDING, reason="moved", backup=True, leaves=True),
     Stop.SHUTDOWN: Ending(status=SessionState.PENDING, reason="shard_stopped", backup=True),
 }
 

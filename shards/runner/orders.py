@@ -49,7 +49,7 @@ class Orders:
             case CommandKind.PAIRING_CODE:
                 return await self._pairing_code(command.arguments["phone"])
             case CommandKind.BACKUP:
-                await self._backups.now(archive=True)
+                await self._backups.now()
                 return {}
             case _:
                 await self._page.logout()

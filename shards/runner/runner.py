@@ -8,7 +8,7 @@ what WhatsApp itself declared ended.
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -33,6 +33,7 @@ from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import SessionState
+from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.browser.process import BrowserProcess
 from shards.context import ShardContext
@@ -72,6 +73,7 @@ class Run:
     notes: SessionNotes
     publisher: Publisher
     restorer: Restorer
+    copier: Copier
     backups: BackupKeeper
 
 
@@ -169,10 +171,9 @@ class SessionRunner:
     async def _hold(self, lease: Lease, restorer: Restorer) -> None:
         notes = SessionNotes(self._shard.registry, self._record, lease)
         publisher = Publisher(self._shard.registry.events, self._record)
-        backups = BackupKeeper(
-            self._shard, self._record, lease, publisher, profile_dir=self._profile_dir, overlay=self._overlay
-        )
-        run = Run(lease=lease, notes=notes, publisher=publisher, restorer=restorer, backups=backups)
+        copier = Copier(self._shard, self._record, lease, self._profile_dir)
+        backups = BackupKeeper(self._shard.settings.backup, copier, publisher, overlay=self._overlay)
+        run = Run(lease=lease, notes=notes, publisher=publisher, restorer=restorer, copier=copier, backups=backups)
         telling = asyncio.create_task(publisher.run())
         try:
             await notes.move(SessionState.STARTING, token=lease.token)
@@ -212,7 +213,7 @@ class SessionRunner:
         log.info("profile ready", source=restored.source, order=restored.order)
         if restored.source is None and run.notes.record.paired and not run.notes.record.scan_allowed:
             return COPIES_DAMAGED if restored.damaged else NOTHING_TO_RESTORE
-        run.backups.began_from(restored.order)
+        run.copier.begin_above(restored.order)
         opened = await self._open(restored)
         watch = PageWatch(
             opened.page,
@@ -264,18 +265,25 @@ class SessionRunner:
 
     async def _finish(self, run: Run, ending: Ending) -> None:
         """Close what is open, store the last backup, and write how it ended."""
+        stored = False
         if self._opened is not None:
             await run.notes.move(SessionState.STOPPING, reason=ending.reason)
             clean = await self._close()
             if ending.backup and clean:
-                await run.backups.final()
+                stored = await run.backups.final()
             elif ending.backup:
                 log.warning("Chromium had to be killed, so the last live backup stays the newest")
         await run.notes.show_nothing()
         if ending.void:
             await self._void(run)
+        if ending.void or (ending.leaves and (stored or not ending.backup)):
+            # Nobody needs these files here any more, and they hold a login.
+            await self._threaded(self._shard.layout.remove_profile, self._record.session_id)
         await self._tell_ending(run, ending)
         await run.notes.move(ending.status, reason=ending.reason, **self._retry(run, ending))
+
+    async def _threaded(self, work: Callable[[str], None], argument: str) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._shard.executor, work, argument)
 
     def _retry(self, run: Run, ending: Ending) -> dict[str, object]:
         if ending.waits:
