@@ -16,7 +16,6 @@ from daemon.registry.registry import Registry
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.record import SessionRecord
 
-
 _LOOK_FIRST = "it may have happened: look at the session, or at the chat, before asking again"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.coordinator.asking import ask_shard
-from daemon.coordinator.health import Health, ObjectStoreHealth, RedisHealth
+from daemon.coordinator.health import Health, RedisHealth
 from daemon.coordinator.placer import Placer
 from daemon.core.clock import utc_now
 from daemon.core.errors import (
@@ -19,6 +19,7 @@ from daemon.core.errors import (
     SessionTakenError,
 )
 from daemon.core.ids import check_id, phone_digits, session_id_for
+from daemon.objectstore.check import StoreHealth
 from daemon.registry.membership import ShardView
 from daemon.registry.registry import Registry
 from daemon.sessions.commands import CommandKind
@@ -220,7 +221,7 @@ class Directory:
         """Ask Redis."""
         return await self._health.redis()
 
-    async def check_object_store(self) -> ObjectStoreHealth:
+    async def check_object_store(self) -> StoreHealth:
         """Ask the object store."""
         return await self._health.object_store()
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from daemon.core.errors import BlazzError
 from daemon.objectstore.archives import Archives
+from daemon.objectstore.check import StoreHealth
 from daemon.registry.registry import Registry
 
 
@@ -16,23 +17,12 @@ class RedisHealth:
     error: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObjectStoreHealth:
-    """What the object store answered; `sample_object` is the name of one object, None in an empty bucket."""
-
-    bucket: str
-    connected: bool
-    sample_object: str | None = None
-    error: str | None = None
-
-
 class Health:
     """Asks the two stores."""
 
-    def __init__(self, registry: Registry, archives: Archives, bucket: str) -> None:
+    def __init__(self, registry: Registry, archives: Archives) -> None:
         self._registry = registry
         self._archives = archives
-        self._bucket = bucket
 
     async def redis(self) -> RedisHealth:
         """Ask Redis; never raises for a Redis that does not answer."""
@@ -41,10 +31,6 @@ class Health:
         except BlazzError as error:
             return RedisHealth(connected=False, error=error.message)
 
-    async def object_store(self) -> ObjectStoreHealth:
+    async def object_store(self) -> StoreHealth:
         """Ask the object store for one name; never raises for one that does not answer or refuses."""
-        try:
-            sample = await self._archives.sample_object()
-        except BlazzError as error:
-            return ObjectStoreHealth(bucket=self._bucket, connected=False, error=error.message)
-        return ObjectStoreHealth(bucket=self._bucket, connected=True, sample_object=sample)
+        return await self._archives.health()

@@ -119,7 +119,7 @@ class Coordinator:
             ) from error
 
     def _app(self) -> FastAPI:
-        health = Health(self._registry, self._archives, self._settings.object_store.bucket)
+        health = Health(self._registry, self._archives)
         directory = Directory(
             self._registry,
             self._placer,

@@ -61,10 +61,6 @@ class Archives:
         """Remove all archives of a session; only for an explicit delete. Return how many."""
         return await self._run(partial(self._catalogue.delete_all, workspace_id, session_id))
 
-    async def sample_object(self) -> str | None:
-        """Return the name of one object of the bucket, None when it is empty; answers soon or not at all."""
-        return await self._run(self._check.sample_object)
-
     async def health(self) -> StoreHealth:
         """Say whether the store can be used now; never raises."""
         return await self._run(self._check.health)

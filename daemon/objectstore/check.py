@@ -17,17 +17,6 @@ class StoreHealth:
     sample_object: str | None = None
     error: str | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """Return the shape of `GET /health/r2`."""
-        if not self.connected:
-            return {"status": "unhealthy", "bucket": self.bucket, "connected": False, "error": self.error}
-        return {
-            "status": "healthy",
-            "bucket": self.bucket,
-            "connected": True,
-            "sampleObject": self.sample_object,
-        }
-
 
 class StoreCheck:
     """Asks the store on a connection of its own, so that busy transfers do not make it look dead. Blocking."""

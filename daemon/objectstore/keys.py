@@ -49,9 +49,7 @@ def parse_key(key: str) -> ArchiveName | None:
     match = _KEY.fullmatch(key)
     if match is None:
         return None
-    name = ArchiveName(
-        workspace_id=match[1], session_id=match[2], token=int(match[3]), generation=int(match[4])
-    )
+    name = ArchiveName(workspace_id=match[1], session_id=match[2], token=int(match[3]), generation=int(match[4]))
     try:
         return name if key_of(name) == key else None
     except InvalidInputError:

@@ -64,7 +64,7 @@ _ENDS = frozenset({_S.STOPPING, _S.STOPPED, _S.FAILED, _S.DISCONNECTED, _S.CONFL
 TRANSITIONS: dict[SessionState, frozenset[SessionState]] = {
     _S.PENDING: frozenset({_S.STARTING, _S.STOPPED, _S.FAILED, _S.DISCONNECTED}),
     _S.STARTING: _WHILE_UP | _ENDS,
-    **{state: (_WHILE_UP | _ENDS) for state in _WHILE_UP},
+    **dict.fromkeys(_WHILE_UP, _WHILE_UP | _ENDS),
     _S.STOPPING: _ENDS,
     _S.STOPPED: frozenset({_S.PENDING, _S.STARTING}),
     _S.FAILED: frozenset({_S.PENDING, _S.STARTING, _S.STOPPED}),

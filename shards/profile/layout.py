@@ -27,7 +27,6 @@ class ShardLayout:
     def __init__(self, profile_root: Path, shard: str) -> None:
         self.root = private_directory(profile_root.absolute()) / check_shard_name(shard)
         self.sessions_dir = private_directory(self.root / "sessions")
-        self.notes_dir = private_directory(self.root / "notes")
         self.tmp_dir = private_directory(self.root / "tmp")
         self.root.chmod(0o700)
 
