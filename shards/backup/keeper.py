@@ -75,8 +75,11 @@ class BackupKeeper:
         """
         return await self._live(BackupPlan(hot_copy=True, archive=True))
 
-    async def final(self) -> bool:
-        """Store the last backup, from the files of a Chromium that has exited by itself; True when all took it.
+    async def final(self, *, clean: bool, overlay: Mapping[str, bytes]) -> bool:
+        """Store the last backup, from the files of a Chromium whose process is gone; True when all took it.
+
+        `clean` says that it exited by itself, so that its files are complete. If not, they are copied as those of a
+        live one, with the `overlay` taken before the end.
 
         Tries a few times. What cannot be stored is told as an event; the profile stays on disk, older copies remain.
 
@@ -87,7 +90,7 @@ class BackupKeeper:
         for pause_s in (*_FINAL_PAUSES_S, None):
             try:
                 async with self._busy:
-                    await self._copy(plan, "", clean=True, extra={})
+                    await self._copy(plan, "", clean=clean, extra={} if clean else overlay)
                 return True
             except (StaleTokenError, SessionNotFoundError):
                 raise

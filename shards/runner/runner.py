@@ -263,16 +263,22 @@ class SessionRunner:
         overlay = await opened.page.capture_overlay()
         return {OVERLAY_FILE: overlay.to_json()}
 
+    async def _last_overlay(self) -> Mapping[str, bytes]:
+        try:
+            return await self._overlay()
+        except BlazzError as error:
+            log.warning("localStorage and cookies not read before the end", code=error.code, error=str(error))
+            return {}
+
     async def _finish(self, run: Run, ending: Ending) -> None:
         """Close what is open, store the last backup, and write how it ended."""
         stored = False
         if self._opened is not None:
             await run.notes.move(SessionState.STOPPING, reason=ending.reason)
+            overlay = await self._last_overlay()
             clean = await self._close()
-            if ending.backup and clean:
-                stored = await run.backups.final()
-            elif ending.backup:
-                log.warning("Chromium had to be killed, so the last live backup stays the newest")
+            if ending.backup:
+                stored = await run.backups.final(clean=clean, overlay=overlay)
         await run.notes.show_nothing()
         if ending.void:
             await self._void(run)
@@ -315,7 +321,12 @@ class SessionRunner:
 
     async def _close(self) -> bool:
         opened, self._opened = self._opened, None
-        return await opened.close() if opened is not None else False
+        if opened is None:
+            return False
+        clean = await opened.close()
+        if not clean:
+            log.warning("Chromium did not end by itself", exit_status=opened.process.exited.result())
+        return clean
 
     async def _discard(self) -> None:
         opened, self._opened = self._opened, None

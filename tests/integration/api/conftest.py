@@ -109,7 +109,7 @@ async def serving(registry: Registry, settings: Settings) -> AsyncIterator[httpx
     """Serve a registry over HTTP, and give a client with the token."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         archives = Archives(object_store_config(settings.object_store), executor)
-        health = Health(registry, archives, settings.object_store.bucket)
+        health = Health(registry, archives)
         directory = Directory(registry, Placer(registry), health, command_timeout_s=1.0)
         listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(

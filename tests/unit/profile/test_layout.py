@@ -16,7 +16,7 @@ def layout(tmp_path: Path) -> ShardLayout:
 
 def test_directories_are_private_and_below_the_root(layout: ShardLayout, tmp_path: Path) -> None:
     assert layout.profile_dir("s-1") == tmp_path / "profiles/shard_00/sessions/s-1"
-    made = (tmp_path / "profiles", layout.root, layout.sessions_dir, layout.tmp_dir, layout.notes_dir)
+    made = (tmp_path / "profiles", layout.root, layout.sessions_dir, layout.tmp_dir)
     for path in (*made, layout.reset_profile("s-1")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
