@@ -51,8 +51,11 @@ def main(shards: int | None, port: int | None) -> None:
 
 
 def stop_on_signals() -> None:
-    """Make SIGTERM, and the end of the terminal, the same as Ctrl-C: KeyboardInterrupt in the main thread."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    """Make SIGTERM, and the end of the terminal, the same as Ctrl-C: KeyboardInterrupt in the main thread.
+
+    Also Ctrl-C itself, which a shell has its background jobs ignore.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
 
 

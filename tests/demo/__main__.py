@@ -39,8 +39,9 @@ def main(once: bool, shards: int, port: int | None) -> None:
 async def _demo(console: Console, *, once: bool, shards: int, port: int | None) -> None:
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
     receiver = Receiver()
     try:
         with installation(shards=shards, port=port, webhook_port=await receiver.open()) as made:
@@ -52,7 +53,9 @@ async def _demo(console: Console, *, once: bool, shards: int, port: int | None) 
             finally:
                 console.print("demo: stopping")
                 await receiver.close()
-                supervision.stop()  # blocks the loop on purpose: another Ctrl-C makes it kill instead of wait
+                # This blocks the loop on purpose: another Ctrl-C raises in it, and makes it kill instead of wait.
+                loop.remove_signal_handler(signal.SIGINT)
+                supervision.stop()
     finally:
         await receiver.close()
 

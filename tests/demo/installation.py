@@ -113,12 +113,16 @@ def _free_port() -> int:
 def _reached_from(checkout: Home, home: Home) -> Iterator[None]:
     """Let `supervisorctl -c supervisord.conf` in the checkout speak to the demo, unless a supervisord is there."""
     link = checkout.control_socket
-    if link.is_symlink():  # of a demo that was killed
-        link.unlink()
-    if not link.exists():
+    if not _answers(link):
+        link.unlink(missing_ok=True)  # left by a supervisord or a demo that was killed
         link.symlink_to(home.control_socket)
     try:
         yield
     finally:
         if link.is_symlink():
             link.unlink()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
