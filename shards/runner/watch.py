@@ -54,7 +54,8 @@ class PageWatch:
         self._not_connected_since_mono_s = mono_s()
         self._greeted = False
         self._scanned = not notes.record.paired
-        self._authenticated = False
+        self.logged_in = False
+        """Whether the page was logged in at any moment."""
         self.settled = asyncio.Event()
         """Set once the page shows a QR code or is logged in: starting is over."""
         self.connected = asyncio.Event()
@@ -158,7 +159,7 @@ class PageWatch:
         if snapshot.phone is None:
             return  # the phone has scanned, the login itself is still to come
         self.settled.set()
-        if not self._authenticated:
+        if not self.logged_in:
             await self._authenticate(snapshot)
         if snapshot.state is PageState.CONNECTED:
             await self._get_connected(snapshot)
@@ -166,7 +167,7 @@ class PageWatch:
             await self._get_syncing(snapshot)
 
     async def _authenticate(self, snapshot: PageSnapshot) -> None:
-        self._authenticated = True
+        self.logged_in = True
         await self._notes.show_nothing()
         await self._notes.move(
             SessionState.SYNCING,

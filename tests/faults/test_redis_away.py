@@ -84,8 +84,8 @@ async def test_a_stopped_shard_loses_its_session_and_ends_its_own_chromium_when_
         house.processes[first].send_signal(signal.SIGCONT)
 
         async def one_left() -> bool:
-            roots = {str(house.home / "profiles" / after["shard"])}
-            return all(any(root in " ".join(p.cmdline()) for root in roots) for p in house.browsers())
+            root = str(house.home / "profiles" / after["shard"])
+            return all(root in " ".join(process.info["cmdline"]) for process in house.browsers())
 
         await until("the old Chromium is gone", one_left, timeout_s=5)
         later = await house.session(session_id)

@@ -209,3 +209,35 @@ async def test_the_coordinator_may_die_and_nothing_is_lost(open_house: Open, red
         received = await house.event(session_id, "message")
         assert received["data"]["body"] == "meanwhile"
         assert house.browsers()
+
+
+async def test_a_login_ended_while_the_shard_was_down_tries_an_older_copy_and_then_says_so(open_house: Open) -> None:
+    async with open_house() as house:
+        phone = random_phone()
+        session_id = await house.link("u", phone)
+        await house.stop("shard_00")
+        await house.phone("revoke", phone=phone)
+        await house.start("shard_00")
+        shown = await house.status(session_id, "disconnected")
+        assert (shown["reason"], shown["paired"]) == ("logged_out", False)
+        assert "trying an older copy" in house.logs()
+        assert house.receiver.kinds(session_id).count("qr") == 1
+
+
+async def test_a_session_that_only_shows_a_qr_is_never_backed_up(open_house: Open) -> None:
+    async with open_house(SESSION_HOT_COPY_INTERVAL_MS="1000", SESSION_BACKUP_INTERVAL_MS="1000") as house:
+        session_id = await house.create("u")
+        await house.status(session_id, "qr")
+        await house.http.post(f"/api/whatsapp/sessions/{session_id}/stop")
+        shown = await house.status(session_id, "stopped")
+        assert shown["hot_copy"] is None and shown["archive"] is None
+
+
+async def test_a_stop_does_not_wait_for_a_page_that_does_not_load(open_house: Open) -> None:
+    async with open_house() as house:
+        house.standin.options.cold_ms = 20_000
+        session_id = await house.create("u")
+        await house.status(session_id, "starting")
+        await house.http.post(f"/api/whatsapp/sessions/{session_id}/stop")
+        await house.status(session_id, "stopped", timeout_s=8)
+        assert house.browsers() == []

@@ -1,0 +1,91 @@
+"""The session's Chromium from start to exit. Owns the process and the open page; knows nothing of leases or Redis."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from daemon.core.errors import BlazzError, BrowserError, SnapshotError
+from shards.browser.process import BrowserProcess
+from shards.context import ShardContext
+from shards.page.overlay import OVERLAY_FILE
+from shards.restore.restorer import Restored
+from shards.runner.opened import Opened, browser_spec, open_page
+
+log = structlog.get_logger()
+
+
+class Browsing:
+    """At most one Chromium of one session."""
+
+    def __init__(self, shard: ShardContext, session_id: str, profile_dir: Path) -> None:
+        self._shard = shard
+        self._session_id = session_id
+        self._profile_dir = profile_dir
+        self._process: BrowserProcess | None = None
+        self._opened: Opened | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a page is open."""
+        return self._opened is not None
+
+    async def open(self, restored: Restored) -> Opened:
+        """Start Chromium on the profile and load the page.
+
+        Raises:
+            BrowserError, PageTimeoutError: it did not come up; nothing is left running.
+        """
+        settings = self._shard.settings.browser
+        spec = browser_spec(settings, self._profile_dir, self._shard.notes_dir, self._session_id)
+        self._process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
+        self._opened = await open_page(self._process, settings, self._shard.bundle, restored.overlay)
+        return self._opened
+
+    async def overlay(self) -> Mapping[str, bytes]:
+        """Return the additional files of a live snapshot.
+
+        Raises:
+            SnapshotError: the page is not logged in now, so a copy of it would be worth nothing.
+            BrowserError, PageTimeoutError: the page does not answer.
+        """
+        if self._opened is None:
+            raise SnapshotError("no page is open")
+        if (await self._opened.page.snapshot()).phone is None:
+            raise SnapshotError("the page is not logged in now")
+        return {OVERLAY_FILE: (await self._opened.page.capture_overlay()).to_json()}
+
+    async def last_overlay(self) -> Mapping[str, bytes] | None:
+        """Return the same before the end, empty when the page does not answer; None when it is not logged in."""
+        try:
+            return await self.overlay()
+        except SnapshotError:
+            return None
+        except BlazzError as error:
+            log.warning("localStorage and cookies not read before the end", code=error.code, error=str(error))
+            return {}
+
+    async def close(self) -> bool:
+        """End Chromium and wait for its exit; True if it ended by itself, so that its files are complete."""
+        opened, self._opened = self._opened, None
+        if opened is None:
+            return False
+        try:
+            clean = await opened.close()
+        except BrowserError as error:
+            log.error("Chromium does not end", error=str(error), hint=error.hint)
+            raise
+        if not clean:
+            log.warning("Chromium did not end by itself", exit_status=opened.process.exited.result())
+        return clean
+
+    async def discard(self) -> None:
+        """Kill Chromium, if there is one, and wait for its exit."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.discard()
+
+    def kill(self) -> None:
+        """Kill Chromium at once, whatever state it is in."""
+        if self._process is not None:
+            self._process.kill()

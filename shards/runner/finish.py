@@ -1,0 +1,100 @@
+"""The end of a run: close, last backup, and everything that says how it ended."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from daemon.core.clock import utc_now
+from daemon.registry.leases import Lease
+from daemon.registry.tombstones import Tombstone
+from daemon.sessions.events import EventKind
+from daemon.sessions.states import SessionState
+from shards.backup.copier import Copier
+from shards.backup.keeper import BackupKeeper
+from shards.context import ShardContext
+from shards.publisher import Publisher
+from shards.restore.restorer import Restorer
+from shards.runner.browsing import Browsing
+from shards.runner.ending import LOGGED_OUT, OPENED_ELSEWHERE, Ending, retry_pause_s
+from shards.runner.notes import SessionNotes
+
+log = structlog.get_logger()
+
+_WAIT_FOR_STORE_S = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the phases after the lease share."""
+
+    lease: Lease
+    notes: SessionNotes
+    publisher: Publisher
+    restorer: Restorer
+    copier: Copier
+    backups: BackupKeeper
+    browsing: Browsing
+
+
+async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
+    """Close what is open, store the last backup, and write how it ended.
+
+    Returns:
+        How many seconds to wait before the session may be run again.
+
+    Raises:
+        StaleTokenError, SessionNotFoundError: somebody else owns the record.
+    """
+    stored = await _close(run, ending) if run.browsing.is_open else False
+    await run.notes.show_nothing()
+    if ending.void:
+        await _void(shard, run)
+    if ending.void or (ending.leaves and (stored or not ending.backup)):
+        # Nobody needs these files here any more, and they hold a login.
+        remove = shard.layout.remove_profile
+        await asyncio.get_running_loop().run_in_executor(shard.executor, remove, run.lease.session_id)
+    await _tell(run, ending)
+    pause_s = _pause_s(run, ending)
+    fields: dict[str, object] = {"retry_at": utc_now() + timedelta(seconds=pause_s) if pause_s else None}
+    if ending.failure:
+        fields["failures"] = run.notes.record.failures + 1
+    await run.notes.move(ending.status, reason=ending.reason, **fields)
+    return pause_s
+
+
+async def _close(run: Run, ending: Ending) -> bool:
+    """Close Chromium and back up; True when every store took the backup."""
+    await run.notes.move(SessionState.STOPPING, reason=ending.reason)
+    overlay = await run.browsing.last_overlay()
+    clean = await run.browsing.close()
+    if not ending.backup or overlay is None:
+        return False
+    return await run.backups.final(clean=clean, overlay=overlay)
+
+
+async def _void(shard: ShardContext, run: Run) -> None:
+    """WhatsApp ended this login: its copies are of no use to anybody and must never be restored."""
+    record, token = run.notes.record, run.lease.token
+    await run.notes.write(paired=False, scan_allowed=False, void_token=token, hot_copy=None, archive=None)
+    await shard.registry.copies.drop(record.session_id)
+    await shard.registry.tombstones.put(
+        Tombstone(session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now())
+    )
+
+
+async def _tell(run: Run, ending: Ending) -> None:
+    if ending is OPENED_ELSEWHERE:
+        await run.publisher.tell(EventKind.CONFLICT, {"reason": ending.reason})
+    elif ending.status is SessionState.DISCONNECTED:
+        data = {"reason": ending.reason, "logged_out": ending is LOGGED_OUT}
+        await run.publisher.tell(EventKind.DISCONNECTED, data)
+
+
+def _pause_s(run: Run, ending: Ending) -> float:
+    if ending.waits:
+        # Spread out, so that many sessions do not ask together when the store is back.
+        return _WAIT_FOR_STORE_S * random.uniform(0.5, 1.5)
+    return retry_pause_s(run.notes.record.failures + 1) if ending.failure else 0.0
