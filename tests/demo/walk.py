@@ -90,9 +90,13 @@ class Walk:
         print(drawn(dict(zip(captions, texts, strict=True)), self._console.width), flush=True)
 
     async def _code(self, session: Session) -> str:
-        return await until(
-            f"{session.session_id} shows a QR code", lambda: self._daemon.qr_text(session.session_id), limit_s=60
-        )
+        try:
+            return await until(
+                f"{session.session_id} shows a QR code", lambda: self._daemon.qr_text(session.session_id)
+            )
+        except StepFailed as error:
+            shown = await self._daemon.session(session.session_id)
+            raise StepFailed(f"{error}; it is {shown['status']} ({shown['reason']}), see the log of a shard") from None
 
     async def _scan(self) -> None:
         async with self.steps.step("a virtual phone scans each; they connect") as step:
