@@ -24,6 +24,7 @@ _BOOTING_LOOK_INTERVAL_S = 0.2
 _QR_MUST_STAY_S = 3.0
 """A restored page may show the QR screen for a moment; only one that stays means that the login was not accepted."""
 _HUNG_AFTER = 3
+_LOOKS_WITHOUT_QR = 3
 
 
 class PageWatch:
@@ -52,6 +53,7 @@ class PageWatch:
         self._unexpected_qr_since_mono_s: float | None = None
         self._began_mono_s = mono_s()
         self._not_connected_since_mono_s = mono_s()
+        self._looks_without_qr = 0
         self._greeted = False
         self._scanned = not notes.record.paired
         self.logged_in = False
@@ -142,11 +144,18 @@ class PageWatch:
             return None
         await self._notes.move(SessionState.QR, failures=0)
         if snapshot.qr is None:
-            await self._notes.show_nothing()
-            await self._page.refresh_qr()
+            await self._ask_for_qr()
         elif await self._notes.show_qr(snapshot.qr):
             await self._publisher.tell(EventKind.QR, {"qr": snapshot.qr})
         return None
+
+    async def _ask_for_qr(self) -> None:
+        """WhatsApp gives about six codes and then waits to be asked; between two codes there is none for a moment."""
+        self._looks_without_qr += 1
+        if self._looks_without_qr >= _LOOKS_WITHOUT_QR:
+            self._looks_without_qr = 0
+            await self._notes.show_nothing()
+            await self._page.refresh_qr()
 
     def _unexpected_qr(self) -> Ending | None:
         if self._unexpected_qr_since_mono_s is None:

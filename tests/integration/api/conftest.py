@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 import uvicorn
-from daemon.objectstore.archives import Archives
-from daemon.objectstore.config import object_store_config
 
 from daemon.api.app import build_app
 from daemon.coordinator.directory import Directory
@@ -20,6 +18,8 @@ from daemon.coordinator.health import Health
 from daemon.coordinator.placer import Placer
 from daemon.core.clock import utc_now
 from daemon.core.settings import SECTIONS, Settings
+from daemon.objectstore.archives import Archives
+from daemon.objectstore.config import object_store_config
 from daemon.registry.membership import Heartbeat
 from daemon.registry.registry import Registry
 from daemon.sessions.commands import CommandKind, Outcome, Reply

@@ -241,3 +241,15 @@ async def test_a_stop_does_not_wait_for_a_page_that_does_not_load(open_house: Op
         await house.http.post(f"/api/whatsapp/sessions/{session_id}/stop")
         await house.status(session_id, "stopped", timeout_s=8)
         assert house.browsers() == []
+
+
+async def test_the_qr_code_rotates_and_is_asked_for_again_when_whatsapp_stops_giving_any(open_house: Open) -> None:
+    async with open_house() as house:
+        house.standin.options.ref_ttl_ms = 300
+        house.standin.options.refs = 3
+        session_id = await house.create("u")
+        told = [(await house.event(session_id, "qr", count))["data"]["qr"] for count in (1, 3)]
+        await house.event(session_id, "qr", 5)
+        assert len(set(told)) == 2
+        house.standin.options.ref_ttl_ms = 20_000
+        assert (await house.session(session_id))["status"] == "qr"
