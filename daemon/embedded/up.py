@@ -91,7 +91,8 @@ def wait_ready(supervision: Supervision, url: str, *, on_slow: Callable[[str], N
                 answer = f"no answer: {type(error).__name__}"
             if not told and mono_s() - began_mono_s > _SLOW_START_S:
                 told = True
-                on_slow(answer)
+                troubled = [f"{name} {state}" for name, state in supervision.states().items() if state != "RUNNING"]
+                on_slow("; ".join([answer, *troubled]))
             time.sleep(_POLL_S)
 
 
