@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from daemon.core.errors import SettingsError
 from daemon.core.files import private_directory
 from daemon.core.logs import bind_ids
 from daemon.core.settings import Settings
@@ -51,7 +52,8 @@ class ShardProcess:
         """Run sessions until SIGTERM or SIGINT.
 
         Raises:
-            BrowserError: there is no usable Chromium.
+            SettingsError: there is no Chromium at CHROMIUM_PATH.
+            BrowserError: the Chromium there does not tell its version.
             FatalError: the wa-js bundle is missing or not the pinned one.
         """
         stop_on_signals(self._stop)
@@ -87,6 +89,11 @@ class ShardProcess:
 
     async def _context(self) -> ShardContext:
         browser = self._settings.browser
+        if not browser.chromium_path.exists():
+            raise SettingsError(
+                f"CHROMIUM_PATH={str(browser.chromium_path)!r} is not allowed: there is no such file",
+                hint="bin/setup installs chromium-headless-shell; or set CHROMIUM_PATH",
+            )
         layout = ShardLayout(self._settings.paths.profile_root, self._identity.name)
         notes_dir = private_directory(self._settings.paths.run_dir / f"{self._identity.name}.chromium")
         # First the browsers, then the files they may still have open.

@@ -19,6 +19,7 @@ from daemon.coordinator.placer import Placer
 from daemon.coordinator.reconcile import Reconciler
 from daemon.coordinator.retention import Retention
 from daemon.core.errors import FatalError
+from daemon.core.exit_codes import ExitCode
 from daemon.core.loops import run_every
 from daemon.core.settings import Settings
 from daemon.core.signals import stop_on_signals
@@ -37,6 +38,7 @@ class CannotListenError(FatalError):
     """The HTTP port cannot be opened."""
 
     code = "cannot_listen"
+    exit_code = ExitCode.TEMPORARY
 
 
 class _Server(uvicorn.Server):

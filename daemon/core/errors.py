@@ -70,13 +70,13 @@ class FatalError(BlazzError):
     """Trying again cannot help before somebody changes something."""
 
     code = "fatal"
+    exit_code = ExitCode.CONFIG
 
 
 class SettingsError(FatalError):
     """One or more settings are missing or wrong."""
 
     code = "settings_invalid"
-    exit_code = ExitCode.CONFIG
 
 
 class RedisUnavailableError(UnavailableError):

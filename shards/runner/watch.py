@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -202,9 +203,10 @@ class PageWatch:
     async def _get_connected(self, snapshot: PageSnapshot) -> None:
         if self._notes.record.status is SessionState.CONNECTED:
             return
-        await self._notes.move(
-            SessionState.CONNECTED, failures=0, phone=snapshot.phone, pushname=snapshot.pushname, retry_at=None
-        )
+        facts: dict[str, Any] = {"phone": snapshot.phone, "pushname": snapshot.pushname}
+        if not self._greeted and self._restored.source is not None:
+            facts |= {"restored_from": self._restored.source, "restored_at": utc_now()}
+        await self._notes.move(SessionState.CONNECTED, failures=0, retry_at=None, **facts)
         await self._on_login()
         self.connected.set()
         if self._greeted:
@@ -222,5 +224,4 @@ class PageWatch:
             "generation": order[1] if order else None,
             "took_ms": round((mono_s() - self._began_mono_s) * 1000),
         }
-        await self._notes.write(restored_from=self._restored.source, restored_at=utc_now())
         await self._publisher.tell(EventKind.SESSION_RESTORED, data)
