@@ -5,9 +5,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.objectstore.archives import Archives
-
 from daemon.core.settings import Settings
+from daemon.objectstore.archives import Archives
 from daemon.registry.registry import Registry
 from shards.identity import ShardIdentity
 from shards.leases import LeaseKeeper

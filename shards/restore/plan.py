@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.objectstore.catalogue import ArchiveRef
-
 from daemon.sessions.record import SessionRecord
 
 
