@@ -39,8 +39,6 @@ def make_certificate(folder: Path) -> Certificate:
     made = Certificate(cert=folder / "cert.pem", key=folder / "key.pem")
     made.cert.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
     made.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return made

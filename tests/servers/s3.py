@@ -70,9 +70,7 @@ def swift_server() -> Iterator[S3Server]:
                 yield ready[1]
 
         with retried(start) as endpoint:
-            yield S3Server(
-                endpoint=endpoint, access_key=access_key, secret_key=secret_key, atomic_create=False
-            )
+            yield S3Server(endpoint=endpoint, access_key=access_key, secret_key=secret_key, atomic_create=False)
 
 
 @contextlib.contextmanager

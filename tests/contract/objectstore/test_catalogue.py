@@ -61,9 +61,7 @@ def test_two_archives_cannot_share_token_and_generation(catalogue: Catalogue, se
         catalogue.store(facts(session_id, 1, 1, b"other"), b"other")
 
 
-def test_objects_with_other_names_are_passed_over(
-    catalogue: Catalogue, store: ObjectStore, session_id: str
-) -> None:
+def test_objects_with_other_names_are_passed_over(catalogue: Catalogue, store: ObjectStore, session_id: str) -> None:
     for name in (f"{session_id}/notes.txt", f"{session_id}/t1-g1.zip", f"{session_id}.zip"):
         store.put_new(f"workspace_ws_1/{name}", b"x", metadata={}, content_type="text/plain")
     assert catalogue.newest_first("ws_1", session_id) == ()

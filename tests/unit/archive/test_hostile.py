@@ -149,6 +149,7 @@ def test_the_manifest_must_come_first(tmp_path: Path) -> None:
 
 def test_content_that_is_not_what_the_manifest_says_is_damage(tmp_path: Path) -> None:
     for content in (b"y", b"", b"xx"):
+
         def fill(made: zipfile.ZipFile, content: bytes = content) -> None:
             made.writestr("manifest.json", manifest_json([("a", b"x")]))
             made.writestr("profile/a", content)
