@@ -9,7 +9,7 @@ from daemon.api.openapi import Api
 from daemon.api.ports import SessionDirectory
 from daemon.api.probes import Probes
 from daemon.api.problems import install_problems
-from daemon.core.settings import CoordinatorSettings
+from daemon.core.sections import CoordinatorSettings
 
 _ABOUT = """
 WhatsApp sessions that survive crashes, restarts and moves without a new QR scan.

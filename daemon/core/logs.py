@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from daemon.core.settings import LogSettings
+from daemon.core.sections import LogSettings
 
 _SECRET_FIELDS = frozenset(
     {"token_text", "api_token", "secret", "password", "authorization", "qr", "qr_text", "code_text"}

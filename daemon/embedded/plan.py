@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.core.settings import (
+from daemon.core.sections import (
     CoordinatorSettings,
     EmbeddedSettings,
     ObjectStoreSettings,
     PathSettings,
     RedisSettings,
     ShardSettings,
-    load_section,
 )
+from daemon.core.settings import load_section
 from daemon.embedded.redis import redis_url
 
 S3_ACCESS_KEY = "blazz:local"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from daemon.core.errors import BlazzError
 from daemon.core.files import private_directory, write_atomic
-from daemon.core.settings import PathSettings, load_section
+from daemon.core.sections import PathSettings
+from daemon.core.settings import load_section
 from daemon.embedded.checks import check_socket_path
 from daemon.embedded.errors import CannotStartError
 from daemon.embedded.parent import die_with_parent

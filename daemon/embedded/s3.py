@@ -15,7 +15,8 @@ from typing import NoReturn
 
 from daemon.core.errors import BlazzError
 from daemon.core.files import private_directory, write_atomic
-from daemon.core.settings import EmbeddedSettings, ObjectStoreSettings, PathSettings, load_section
+from daemon.core.sections import EmbeddedSettings, ObjectStoreSettings, PathSettings
+from daemon.core.settings import load_section
 from daemon.embedded.checks import check_extended_attributes, check_ports_free
 from daemon.embedded.errors import CannotStartError
 from daemon.embedded.parent import die_with_parent

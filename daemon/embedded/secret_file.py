@@ -8,7 +8,8 @@ import secrets
 from pathlib import Path
 
 from daemon.core.files import private_directory, write_atomic
-from daemon.core.settings import PathSettings, load_section
+from daemon.core.sections import PathSettings
+from daemon.core.settings import load_section
 
 NAMES = ("API_TOKEN", "LARAVEL_WEBHOOK_SECRET", "EMBEDDED_S3_SECRET")
 FILE_NAME = "secrets.env"

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from daemon.core.errors import SettingsError
-from daemon.core.settings import ObjectStoreSettings
+from daemon.core.sections import ObjectStoreSettings
 
 
 @dataclass(frozen=True, kw_only=True)

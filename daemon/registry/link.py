@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import RedisUnavailableError
-from daemon.core.settings import RedisSettings
+from daemon.core.sections import RedisSettings
 
 _LUA = Path(__file__).parent / "lua"
 

@@ -16,7 +16,7 @@ import structlog
 from daemon.core.clock import mono_s
 from daemon.core.errors import UnavailableError
 from daemon.core.loops import first_done, run_every, sleep_or_stop
-from daemon.core.settings import WebhookSettings
+from daemon.core.sections import WebhookSettings
 from daemon.sessions.events import Event
 from daemon.webhooks.endpoint import Endpoint
 from daemon.webhooks.intake import Intake

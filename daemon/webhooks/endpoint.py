@@ -12,7 +12,7 @@ import certifi
 import httpx
 import structlog
 
-from daemon.core.settings import WebhookSettings
+from daemon.core.sections import WebhookSettings
 from daemon.sessions.events import Event
 from daemon.webhooks.body import body_of
 from daemon.webhooks.signature import EVENT_HEADER, ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign

@@ -12,7 +12,7 @@ import structlog
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import BlazzError, SessionNotFoundError, StaleTokenError
-from daemon.core.settings import BackupSettings
+from daemon.core.sections import BackupSettings
 from daemon.sessions.events import EventKind
 from shards.backup.copier import Copier, Stored
 from shards.backup.policy import BackupClock, BackupPlan, plan_backup

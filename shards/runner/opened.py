@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.core.clock import mono_s
-from daemon.core.settings import BrowserSettings
+from daemon.core.sections import BrowserSettings
 from shards.browser.connection import BrowserConnection
 from shards.browser.flags import BrowserSpec
 from shards.browser.orphans import SUFFIX

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from daemon.core.settings import RedisSettings
+from daemon.core.sections import RedisSettings
 from daemon.registry.codes import Codes
 from daemon.registry.commands import Commands
 from daemon.registry.copies import HotCopies

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from daemon.core.errors import LeaseHeldError, RedisUnavailableError
-from daemon.core.settings import RedisSettings
+from daemon.core.sections import RedisSettings
 from daemon.registry import keys
 from daemon.registry.leases import Lease, Leases
 from daemon.registry.link import RedisLink

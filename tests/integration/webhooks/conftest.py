@@ -10,7 +10,7 @@ import pytest
 
 from daemon.core.clock import utc_now
 from daemon.core.ids import new_id
-from daemon.core.settings import RedisSettings, WebhookSettings
+from daemon.core.sections import RedisSettings, WebhookSettings
 from daemon.registry.events import EventStream
 from daemon.registry.link import RedisLink
 from daemon.sessions.events import Event, EventKind

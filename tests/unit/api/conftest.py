@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from daemon.api.app import build_app
-from daemon.core.settings import CoordinatorSettings
+from daemon.core.sections import CoordinatorSettings
 from tests.unit.api.directory_double import DirectoryDouble
 
 TOKEN = "a-token-of-the-tests-0123456789"

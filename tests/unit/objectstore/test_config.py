@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.core.errors import SettingsError
-from daemon.core.settings import ObjectStoreSettings
+from daemon.core.sections import ObjectStoreSettings
 from daemon.objectstore.client import make_check_client, make_client
 from daemon.objectstore.config import ObjectStoreConfig, object_store_config
 

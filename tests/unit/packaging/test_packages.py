@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.settings import SECTIONS, Section
+from daemon.core.sections import Section
+from daemon.core.settings import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from daemon.core.exit_codes import ExitCode
-from daemon.core.settings import ShardSettings
+from daemon.core.sections import ShardSettings
 from daemon.embedded.supervision import STOP_TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[3]
