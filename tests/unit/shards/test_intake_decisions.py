@@ -54,4 +54,4 @@ def test_every_stop_but_a_delete_takes_a_last_backup_and_none_voids_copies() -> 
 def test_a_failure_is_retried_after_growing_pauses_and_silence_soon() -> None:
     assert ending_of_failure("browser_failed").failure and not ending_of_failure("x").void
     assert ending_of_silence("redis_unavailable").status is SessionState.PENDING
-    assert [retry_pause_s(n) for n in (1, 2, 3, 20)] == [1.0, 2.0, 4.0, 300.0]
+    assert [retry_pause_s(n) for n in (1, 2, 3, 20)] == [1.0, 2.0, 4.0, 60.0]
