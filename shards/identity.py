@@ -71,4 +71,12 @@ def _installation(path: Path) -> str:
     # Random, so that a shard of the same name on another host, or in another directory, is never taken for ours.
     if not path.exists():
         write_atomic(path, secrets.token_hex(8).encode())
-    return path.read_text()
+    return f"{path.read_text()}.{_machine()}"
+
+
+def _machine() -> str:
+    # A cloned disk has the same random part; the clone is another machine all the same.
+    try:
+        return Path("/etc/machine-id").read_text().strip()[:12]
+    except OSError:
+        return "unknown"

@@ -10,7 +10,7 @@ import structlog
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import BlazzError, LeaseHeldError, UnavailableError
-from daemon.core.loops import run_every
+from daemon.core.loops import cancel_all, run_every
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import WAITS_FOR_START, Desired
 from shards.context import ShardContext
@@ -124,9 +124,7 @@ class Intake:
             return []
         log.info("closing sessions", sessions=len(tasks), timeout_s=timeout_s)
         done, late = await asyncio.wait(tasks, timeout=timeout_s)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await cancel_all(late)
         log.info("sessions closed", closed=len(done), not_in_time=len(late))
         return sorted(tasks[task] for task in late)
 

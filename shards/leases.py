@@ -35,6 +35,7 @@ class LeaseKeeper:
         self._renew_interval_s = renew_interval_s
         self._life_s = leases.ttl_ms / 1000 - margin_s
         self._held: dict[str, _Held] = {}
+        self._talking = asyncio.Lock()
 
     def hold(self, lease: Lease, *, asked_mono_s: float, fence: Callable[[str], None]) -> None:
         """Keep a lease that was asked for at `asked_mono_s`.
@@ -49,7 +50,9 @@ class LeaseKeeper:
         if self._held.pop(lease.session_id, None) is None:
             return
         try:
-            await self._leases.release(lease)
+            # Not while a renewal is under way: it would take the lease again right after its release.
+            async with self._talking:
+                await self._leases.release(lease)
         except RedisUnavailableError as error:
             log.warning("lease not given back, it runs out by itself", session_id=lease.session_id, code=error.code)
 
@@ -63,12 +66,13 @@ class LeaseKeeper:
             self._fence_overdue()
 
     async def _renew(self) -> None:
-        asked_mono_s = mono_s()
-        held = list(self._held.values())
         try:
-            answers = await self._leases.renew([item.lease for item in held])
+            async with self._talking:
+                asked_mono_s = mono_s()
+                held = list(self._held.values())
+                answers = await self._leases.renew([item.lease for item in held])
         except RedisUnavailableError as error:
-            log.warning("leases not renewed", sessions=len(held), code=error.code)
+            log.warning("leases not renewed", sessions=len(self._held), code=error.code)
             return
         for item, ours in zip(held, answers, strict=True):
             if self._held.get(item.lease.session_id) is not item:

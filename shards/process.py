@@ -24,6 +24,7 @@ from shards.heartbeat import HeartbeatLoop
 from shards.identity import ShardIdentity
 from shards.intake import Intake
 from shards.leases import LeaseKeeper
+from shards.leftovers import Leftovers
 from shards.page.bundle import load_bundle
 from shards.profile.layout import ShardLayout
 
@@ -79,6 +80,7 @@ class ShardProcess:
                 tasks.create_task(heartbeat.run(self._leaving))
                 tasks.create_task(intake.run(self._stop))
                 tasks.create_task(commanding.run(self._stop))
+                tasks.create_task(Leftovers(shard, intake).run(self._stop))
                 tasks.create_task(self._end(intake, commanding))
             await heartbeat.farewell()
         finally:

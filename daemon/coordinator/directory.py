@@ -26,6 +26,8 @@ from daemon.sessions.commands import CommandKind
 from daemon.sessions.record import PairingCode, QrCode, SessionRecord
 from daemon.sessions.states import AT_REST, LOGGED_IN, NEEDS_SCAN, WAITS_FOR_START, Desired, SessionState
 
+_SHORTLY = "try again shortly"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionPage:
@@ -70,7 +72,6 @@ class Directory:
         check_id(workspace_id, "workspace_id")
         check_id(user_id, "user_id")
         session_id = check_id(session_id, "session_id") if session_id else session_id_for(user_id, workspace_id)
-        grave = await self._registry.tombstones.get(session_id)
         now = utc_now()
         record = SessionRecord(
             session_id=session_id,
@@ -80,17 +81,30 @@ class Directory:
             created_at=now,
             status_at=now,
             phone=phone_digits(phone) if phone else None,
-            void_token=grave.void_token if grave else 0,
         )
         created = await self._registry.records.create(record)
-        present = await self._registry.records.get(session_id)
+        if created:
+            await self._respect_grave(session_id, workspace_id)
+        try:
+            present = await self._registry.records.get(session_id)
+        except SessionNotFoundError:
+            raise SessionTakenError("the session was just deleted", hint=_SHORTLY, session_id=session_id) from None
         if (present.workspace_id, present.user_id) != (workspace_id, user_id):
             raise SessionTakenError("this id belongs to another user or workspace", session_id=session_id)
         if present.desired is Desired.DELETED:
-            raise SessionTakenError("the session is being deleted", hint="try again shortly", session_id=session_id)
+            raise SessionTakenError("the session is being deleted", hint=_SHORTLY, session_id=session_id)
         if created:
             present = await self._placer.place_new(present)
         return present, created
+
+    async def _respect_grave(self, session_id: str, workspace_id: str) -> None:
+        """Void the copies of an ended login of this id. Read after the record was made and before it is placed.
+
+        A delete writes its tombstone before it removes the record, so whatever record ours followed has one by now.
+        """
+        grave = await self._registry.tombstones.get(workspace_id, session_id)
+        if grave is not None:
+            await self._registry.records.write_wish(session_id, {"void_token": grave.void_token})
 
     async def get(self, session_id: str) -> SessionRecord:
         """Return one session.
@@ -141,7 +155,7 @@ class Directory:
 
     async def _begin(self, record: SessionRecord) -> SessionRecord:
         wish: dict[str, object] = {"desired": Desired.RUNNING}
-        if record.status in WAITS_FOR_START:
+        if record.status is SessionState.DISCONNECTED:
             wish["scan_allowed"] = True
         await self._registry.records.write_wish(record.session_id, wish, new_serial=True)
         if record.status in AT_REST:
@@ -173,7 +187,8 @@ class Directory:
             CodeNotAvailableError: there is none now; `ids` has the state.
         """
         record = await self.get(session_id)
-        code = await self._registry.codes.get(session_id) if record.status in NEEDS_SCAN else None
+        shown = record.status in NEEDS_SCAN and record.shard and await self._registry.shards.alive(record.shard)
+        code = await self._registry.codes.get(session_id) if shown else None
         if not isinstance(code, QrCode):
             raise CodeNotAvailableError(
                 "no QR code is on display", hint=_qr_hint(record), session_id=session_id, state=record.status

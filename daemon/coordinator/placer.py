@@ -1,5 +1,7 @@
 """Placing sessions on shards: asks the ring, writes the placement, wakes the shard. Used by API and reconcile loop."""
 
+from collections.abc import Mapping
+
 import structlog
 
 from daemon.core.errors import BlazzError
@@ -21,13 +23,9 @@ class Placer:
 
     async def loads(self, shards: tuple[ShardView, ...]) -> dict[str, ShardLoad]:
         """Return what the living shards carry, by the placements made."""
-        alive = [shard for shard in shards if shard.heartbeat is not None]
-        counts = await self._registry.records.placed_counts([shard.name for shard in alive])
-        return {
-            shard.name: ShardLoad(name=shard.name, sessions=counts[shard.name], capacity=shard.heartbeat.capacity)
-            for shard in alive
-            if shard.heartbeat is not None
-        }
+        return loads_of(
+            shards, await self._registry.records.placed_counts([shard.name for shard in shards if shard.alive])
+        )
 
     async def place_new(self, record: SessionRecord) -> SessionRecord:
         """Place one session if it has no living shard; without one it stays `pending` for the reconcile loop."""
@@ -57,3 +55,12 @@ class Placer:
             await self._registry.commands.give(shard, CommandKind.WAKE, "", {})
         except BlazzError as error:
             log.debug("wake lost", shard=shard, code=error.code)
+
+
+def loads_of(shards: tuple[ShardView, ...], counts: Mapping[str, int]) -> dict[str, ShardLoad]:
+    """Return the loads of the living shards, given how many sessions are placed on each."""
+    return {
+        shard.name: ShardLoad(name=shard.name, sessions=counts[shard.name], capacity=shard.heartbeat.capacity)
+        for shard in shards
+        if shard.heartbeat is not None
+    }

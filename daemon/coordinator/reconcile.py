@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from daemon.coordinator.leader import Leadership
-from daemon.coordinator.placer import Placer
+from daemon.coordinator.placer import Placer, loads_of
 from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import ConflictError, SessionNotFoundError
 from daemon.placement.plan import Move, Placeable, plan_moves
@@ -19,7 +19,7 @@ from daemon.registry.membership import ShardView
 from daemon.registry.registry import Registry
 from daemon.registry.tombstones import Tombstone
 from daemon.sessions.record import SessionRecord
-from daemon.sessions.states import AT_REST, WAITS_FOR_START, Desired, SessionState
+from daemon.sessions.states import WAITS_FOR_START, Desired, SessionState
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -33,6 +33,8 @@ class View:
     shards: tuple[ShardView, ...]
     loads: Mapping[str, ShardLoad]
     in_grace: frozenset[str]
+    placed: Mapping[str, frozenset[str]]
+    """The sets of placements of the living shards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,10 @@ class Steps:
     finish_delete: tuple[SessionRecord, ...]
     mark_stopped: tuple[SessionRecord, ...]
     unplace: tuple[SessionRecord, ...]
+    missing: tuple[Move, ...]
+    """Placements that a record has and its shard's set has not."""
+    extra: frozenset[tuple[str, str]]
+    """(shard, session id) of set members that no record asks for."""
 
 
 def plan_steps(view: View) -> Steps:
@@ -52,22 +58,38 @@ def plan_steps(view: View) -> Steps:
         for record in view.records
         if record.desired is Desired.RUNNING and record.status not in WAITS_FOR_START
     )
-    alive = frozenset(view.loads)
     return Steps(
         moves=plan_moves(wanted, view.loads, in_grace=view.in_grace),
+        missing=tuple(
+            Move(session_id=record.session_id, before=None, to=record.shard)
+            for record in view.records
+            if record.shard is not None
+            and record.desired is Desired.RUNNING
+            and record.session_id not in view.placed.get(record.shard, {record.session_id})
+        ),
+        extra=_extra(view),
         finish_delete=tuple(record for record in view.records if record.desired is Desired.DELETED),
         mark_stopped=tuple(
             record
             for record in view.records
-            if record.desired is Desired.STOPPED
-            and record.status is not SessionState.STOPPED
-            and (record.status in AT_REST or record.shard not in alive)
+            # While a shard holds the lease the write is refused: then it is the shard's to stop it.
+            if record.desired is Desired.STOPPED and record.status is not SessionState.STOPPED
         ),
         unplace=tuple(
             record
             for record in view.records
             if record.desired is Desired.STOPPED and record.status is SessionState.STOPPED and record.shard
         ),
+    )
+
+
+def _extra(view: View) -> frozenset[tuple[str, str]]:
+    where = {record.session_id: record.shard for record in view.records}
+    return frozenset(
+        (shard, session_id)
+        for shard, members in view.placed.items()
+        for session_id in members
+        if where.get(session_id) != shard
     )
 
 
@@ -80,6 +102,7 @@ class Reconciler:
         self._leadership = leadership
         self._grace_s = grace_s
         self._gone_since_mono_s: dict[str, float] = {}
+        self._extra_before: frozenset[tuple[str, str]] = frozenset()
 
     async def cycle(self) -> None:
         """Look and act once, if this coordinator leads."""
@@ -90,9 +113,15 @@ class Reconciler:
     async def look(self) -> View:
         """Return one immutable view."""
         shards = await self._registry.shards.all()
-        loads = await self._placer.loads(shards)
+        placed = await self._registry.records.placed_sets([shard.name for shard in shards if shard.alive])
         records = tuple(await self._registry.records.all())
-        return View(records=records, shards=shards, loads=loads, in_grace=self._note_gone(shards))
+        return View(
+            records=records,
+            shards=shards,
+            loads=loads_of(shards, {name: len(members) for name, members in placed.items()}),
+            in_grace=self._note_gone(shards),
+            placed=placed,
+        )
 
     def _note_gone(self, shards: tuple[ShardView, ...]) -> frozenset[str]:
         now_mono_s = mono_s()
@@ -108,6 +137,12 @@ class Reconciler:
         """Do the steps one after another."""
         for move in steps.moves:
             await self._unless_gone(self._placer.apply, move)
+        for move in steps.missing:
+            await self._unless_gone(self._placer.apply, move)
+        # A member that no record asks for may be a placement that is being made just now: only one that stays goes.
+        for shard, session_id in sorted(steps.extra & self._extra_before):
+            await self._registry.records.unplace(shard, [session_id])
+        self._extra_before = steps.extra
         for record in steps.mark_stopped:
             await self._unless_gone(self._mark_stopped, record)
         for record in steps.unplace:
@@ -144,7 +179,8 @@ class Reconciler:
                 at=utc_now(),
             )
         )
-        await self._registry.records.forget(record.session_id)
+        # The placement before the record: once the record is gone, a new session of this id may be placed.
         if record.shard is not None:
             await self._registry.records.unplace(record.shard, [record.session_id])
+        await self._registry.records.forget(record.session_id)
         log.info("session deleted", session_id=record.session_id)

@@ -36,5 +36,5 @@ class Retention:
         voided = [ref for ref in refs if ref.token <= tombstone.void_token]
         for ref in voided:
             await self._archives.delete(ref)
-        await self._registry.tombstones.remove(tombstone.session_id)
+        await self._registry.tombstones.remove(tombstone)
         log.info("archives of an ended login removed", session_id=tombstone.session_id, archives=len(voided))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _LOG_AGAIN_S = 30.0
 _MAX_BACKOFF_S = 15.0
+_CANCEL_AGAIN_S = 0.2
 
 
 async def run_every(
@@ -81,6 +82,20 @@ async def first_done(*works: Coroutine[Any, Any, T]) -> T:
         failed = next((task for task in done if task.exception() is not None), None)
         return (failed or next(iter(done))).result()
     finally:
-        for task in tasks:
+        await cancel_all(tasks)
+
+
+async def cancel_all(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """Cancel tasks and return once all of them have ended; their results and errors are dropped.
+
+    Cancels again until they end, because a cancellation can get lost: `asyncio.wait_for` of Python 3.11, which
+    libraries use as well, returns a result that came in the same turn and forgets that it was cancelled.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain that nobody did

@@ -15,9 +15,21 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+def _port_fits(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _shell_words(value: str) -> str:
+    shlex.split(value)
+    return value
+
+
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _port_fits(value):
         raise ValueError("must be a full http:// or https:// address")
     return value
 
@@ -25,6 +37,8 @@ def _http_url(value: str) -> str:
 def _redis_url(value: SecretStr) -> SecretStr:
     if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
         raise ValueError("must start with redis://, rediss:// or unix://")
+    if not _port_fits(value.get_secret_value()):
+        raise ValueError("must have a port from 1 to 65535; in a password, / ? # @ are written as %2F %3F %23 %40")
     return value
 
 
@@ -82,7 +96,9 @@ class RedisSettings(Section):
 class ObjectStoreSettings(Section):
     """Cloudflare R2, or any S3 server."""
 
-    account_id: str | None = Field(None, alias="R2_ACCOUNT_ID", description="Cloudflare account; gives R2_ENDPOINT.")
+    account_id: str | None = Field(
+        None, pattern="^[A-Za-z0-9]+$", alias="R2_ACCOUNT_ID", description="Cloudflare account; gives R2_ENDPOINT."
+    )
     access_key_id: str = Field("", alias="R2_ACCESS_KEY_ID", description="Access key.")
     secret_access_key: SecretStr = Field(SecretStr(""), alias="R2_SECRET_ACCESS_KEY", description="Secret key.")
     bucket: str = Field(
@@ -136,7 +152,7 @@ class ShardSettings(Section):
         10000, le=600000, alias="SHARD_GRACE_MS", description="How long a gone shard keeps its sessions placed on it."
     )
     shutdown_timeout_ms: Milliseconds = Field(
-        60000, ge=1000, le=600000, alias="SHUTDOWN_TIMEOUT_MS", description="Time for final backups on a stop."
+        60000, ge=1000, le=65000, alias="SHUTDOWN_TIMEOUT_MS", description="Time for final backups on a stop."
     )
     lease_ttl_ms: Milliseconds = Field(
         15000, ge=2000, le=300000, alias="LEASE_TTL_MS", description="Life of a session's lease without renewal."
@@ -166,7 +182,7 @@ class BrowserSettings(Section):
         alias="CHROMIUM_PATH",
         description="Chromium binary: chromium-headless-shell, or /usr/lib/chromium/chromium.",
     )
-    extra_args_line: str = Field(
+    extra_args_line: Annotated[str, AfterValidator(_shell_words)] = Field(
         "", alias="CHROMIUM_EXTRA_ARGS", description="More Chromium flags, quoted as in a shell."
     )
     sandbox: Literal["auto", "on", "off"] = Field(

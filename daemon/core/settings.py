@@ -4,10 +4,12 @@ This is the only place that reads the environment. Every process calls `load_set
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import ValidationError
@@ -97,6 +99,12 @@ def load_section(section: type[S]) -> S:
         raise SettingsError("\n".join(lines), hint="see .env.example for every setting and what it may be") from None
 
 
+def child_environment() -> dict[str, str]:
+    """Return the environment for programs that need none of our settings, which hold secrets."""
+    passed = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "FONTCONFIG_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return {name: os.environ[name] for name in passed if name in os.environ}
+
+
 def under_supervisord() -> bool:
     """Whether supervisord started this process."""
     return "SUPERVISOR_ENABLED" in os.environ
@@ -113,8 +121,14 @@ def _line(section: type[Section], error: Mapping[str, Any]) -> str:
     name = str(error["loc"][0]) if error["loc"] else "?"
     field = next((f for f in section.model_fields.values() if f.alias == name), None)
     secret = field is not None and "Secret" in str(field.annotation)
-    value = _MASK if secret else str(error.get("input"))
+    value = _MASK if secret else _masked(str(error.get("input")))
     return f"{name}={value!r} is not allowed: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _masked(value: str) -> str:
+    """Return a value without what may be secret in an address: user, password and query."""
+    value = re.sub(r"(?<=://)[^/@]*@", f"{_MASK}@", value)
+    return re.sub(r"(?<=\?).+", _MASK, value) if "://" in value else value
 
 
 def _required(settings: Settings) -> list[str]:
@@ -122,6 +136,8 @@ def _required(settings: Settings) -> list[str]:
     store = settings.object_store
     if not store.endpoint_setting and not store.account_id:
         problems.append("R2_ENDPOINT is not set: give it, or R2_ACCOUNT_ID for Cloudflare R2")
+    if urlsplit(store.endpoint).path.strip("/") not in {"", store.bucket}:
+        problems.append(f"R2_ENDPOINT={_masked(store.endpoint)!r} is not allowed: scheme, host and port only")
     if not store.access_key_id:
         problems.append("R2_ACCESS_KEY_ID is not set")
     if not store.secret_access_key.get_secret_value():

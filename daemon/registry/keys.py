@@ -15,7 +15,7 @@ DEAD_LETTERS = "wa:events:dead"
 LEADER = "wa:coordinator:leader"
 """Lock of the coordinator that reconciles; its value names the holder."""
 TOMBSTONES = "wa:tombstones"
-"""Hash session id -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
+"""Hash `workspace/session` -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
 
 
 def record(session_id: str) -> str:

@@ -11,6 +11,7 @@ from daemon.registry import keys
 from daemon.registry.codec import record_from_fields, record_to_fields, to_text
 from daemon.registry.link import RedisLink, redis_errors
 from daemon.sessions.record import SessionRecord
+from daemon.sessions.states import Desired
 
 
 def _flat(fields: Mapping[str, object]) -> list[str]:
@@ -29,6 +30,9 @@ class Records:
             # The index first: an index entry without a record is skipped, a record without one would never be seen.
             await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
         made = await self._link.run("create_record", [keys.record(record.session_id)], _flat(record_to_fields(record)))
+        with redis_errors("store a session"):
+            # Again: an old session of this id that is just being forgotten may have taken our entry along.
+            await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
         return bool(made)
 
     async def get(self, session_id: str) -> SessionRecord:
@@ -112,16 +116,23 @@ class Records:
         check_held_answer(answer, session_id, token)
 
     async def forget(self, session_id: str) -> None:
-        """Remove a record, its codes, its hot copy and its index entry; the token key stays for ever.
+        """Remove a record that is to be deleted, its codes, its hot copy and its index entry; the token key stays.
 
         Raises:
-            ConflictError: somebody holds the lease; nothing was removed.
+            ConflictError: somebody holds the lease, or it is a new session that nobody wants deleted; nothing changed.
         """
+        removed = await self._link.run(
+            "forget_record",
+            [keys.record(session_id), keys.lease(session_id), keys.hot_copy(session_id), keys.code(session_id)],
+            [Desired.DELETED],
+        )
+        if removed == -1:
+            raise ConflictError("the session runs, or is wanted again", session_id=session_id)
         with redis_errors("forget a session"):
-            if await self._link.text.exists(keys.lease(session_id)):
-                raise ConflictError("the session still runs", session_id=session_id)
-            await self._link.text.delete(keys.record(session_id), keys.hot_copy(session_id), keys.code(session_id))
             await self._link.text.zrem(keys.INDEX, session_id)
+            # A new session of this id may have been made since the record went.
+            if await self._link.text.exists(keys.record(session_id)):
+                await self._link.text.zadd(keys.INDEX, {session_id: 0})
 
     async def place(self, session_id: str, to: str | None, before: str | None) -> None:
         """Record a placement; every step is safe to repeat and the record decides.
@@ -142,6 +153,17 @@ class Records:
         if ids:
             with redis_errors("remove placements"):
                 await self._link.text.srem(keys.placed(shard), *ids)
+
+    async def placed_sets(self, shards: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Return the ids in each shard's set of placements, whatever the records say."""
+        if not shards:
+            return {}
+        with redis_errors("read placements"):
+            pipe = self._link.text.pipeline(transaction=False)
+            for shard in shards:
+                pipe.smembers(keys.placed(shard))
+            answers = await pipe.execute()
+        return {shard: frozenset(members) for shard, members in zip(shards, answers, strict=True)}
 
     async def placed_counts(self, shards: Sequence[str]) -> dict[str, int]:
         """Return how many sessions are placed on each shard."""

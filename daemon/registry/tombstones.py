@@ -29,12 +29,12 @@ class Tombstones:
         """Write or replace the tombstone of a session."""
         body = json.dumps(asdict(tombstone) | {"at": iso(tombstone.at)}, separators=(",", ":"))
         with redis_errors("write a tombstone"):
-            await self._link.text.hset(keys.TOMBSTONES, tombstone.session_id, body)
+            await self._link.text.hset(keys.TOMBSTONES, _field(tombstone.workspace_id, tombstone.session_id), body)
 
-    async def get(self, session_id: str) -> Tombstone | None:
+    async def get(self, workspace_id: str, session_id: str) -> Tombstone | None:
         """Return the tombstone of a session, or None."""
         with redis_errors("read a tombstone"):
-            body = await self._link.text.hget(keys.TOMBSTONES, session_id)
+            body = await self._link.text.hget(keys.TOMBSTONES, _field(workspace_id, session_id))
         return _parse(body) if body else None
 
     async def all(self) -> list[Tombstone]:
@@ -43,10 +43,14 @@ class Tombstones:
             found = await self._link.text.hgetall(keys.TOMBSTONES)
         return [_parse(body) for body in found.values()]
 
-    async def remove(self, session_id: str) -> None:
+    async def remove(self, tombstone: Tombstone) -> None:
         """Remove a tombstone whose archives are gone."""
         with redis_errors("remove a tombstone"):
-            await self._link.text.hdel(keys.TOMBSTONES, session_id)
+            await self._link.text.hdel(keys.TOMBSTONES, _field(tombstone.workspace_id, tombstone.session_id))
+
+
+def _field(workspace_id: str, session_id: str) -> str:
+    return f"{workspace_id}/{session_id}"  # ids hold no slash
 
 
 def _parse(body: str) -> Tombstone:

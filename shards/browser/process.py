@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import BrowserError, PageTimeoutError
+from daemon.core.settings import child_environment
 from shards.browser.flags import BrowserSpec, plain_user_agent, plan_flags
 from shards.browser.locks import clear_stale_lock
 from shards.browser.orphans import write_note
@@ -197,6 +198,8 @@ def _spawn(spec: BrowserSpec) -> "subprocess.Popen[bytes]":
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            # Not ours: it holds secrets, and Chromium runs code from the web.
+            env=child_environment(),
         )
     except OSError as error:
         raise BrowserError(

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from daemon.core.errors import BrowserError
+from daemon.core.settings import child_environment
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
@@ -31,7 +32,12 @@ async def binary_version(chromium_path: Path) -> str:
 def _ask_version(chromium_path: Path, modified_ns: int) -> str:
     try:
         answer = subprocess.run(
-            [str(chromium_path), "--version"], capture_output=True, text=True, timeout=20, check=False
+            [str(chromium_path), "--version"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            env=child_environment(),
         ).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BrowserError(f"{chromium_path} does not tell its version", hint="set CHROMIUM_PATH") from error

@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from daemon.core.clock import utc_now
+from daemon.core.errors import RedisUnavailableError
 from daemon.registry.leases import Lease
 from daemon.registry.tombstones import Tombstone
 from daemon.sessions.events import EventKind
@@ -56,12 +57,13 @@ async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
         # Nobody needs these files here any more, and they hold a login.
         remove = shard.layout.remove_profile
         await asyncio.get_running_loop().run_in_executor(shard.executor, remove, run.lease.session_id)
-    await _tell(run, ending)
     pause_s = _pause_s(run, ending)
     fields: dict[str, object] = {"retry_at": utc_now() + timedelta(seconds=pause_s) if pause_s else None}
     if ending.failure:
         fields["failures"] = run.notes.record.failures + 1
     await run.notes.move(ending.status, reason=ending.reason, **fields)
+    # After the state: whoever answers the event with a start must find a session that can be started.
+    await _tell(run, ending)
     return pause_s
 
 
@@ -79,10 +81,13 @@ async def _void(shard: ShardContext, run: Run) -> None:
     """WhatsApp ended this login: its copies are of no use to anybody and must never be restored."""
     record, token = run.notes.record, run.lease.token
     await run.notes.write(paired=False, scan_allowed=False, void_token=token, hot_copy=None, archive=None)
-    await shard.registry.copies.drop(record.session_id)
-    await shard.registry.tombstones.put(
-        Tombstone(session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now())
-    )
+    grave = Tombstone(session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now())
+    try:
+        await shard.registry.tombstones.put(grave)
+        await shard.registry.copies.drop(record.session_id)
+    except RedisUnavailableError as error:
+        # The next start tries the copies once more, is refused by WhatsApp, and comes here again.
+        log.error("the end of the login could not be written everywhere", code=error.code)
 
 
 async def _tell(run: Run, ending: Ending) -> None:

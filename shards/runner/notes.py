@@ -76,9 +76,12 @@ class SessionNotes:
         await self._registry.codes.show_pairing_code(self._lease.session_id, self._lease.token, code, phone)
         self._shown = code
 
-    async def show_nothing(self) -> None:
-        """Take the code off the display; one that cannot be taken off runs out by itself."""
-        if self._shown is None:
+    async def show_nothing(self, *, always: bool = False) -> None:
+        """Take our code off the display, or, with `always`, whatever an earlier holder left there.
+
+        One that cannot be taken off runs out by itself.
+        """
+        if self._shown is None and not always:
             return
         self._shown = None
         try:

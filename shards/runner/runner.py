@@ -26,7 +26,7 @@ from daemon.core.loops import first_done
 from daemon.registry.leases import Lease
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.record import SessionRecord
-from daemon.sessions.states import SessionState
+from daemon.sessions.states import Desired, SessionState
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
@@ -55,6 +55,7 @@ log = structlog.get_logger()
 _DRAIN_EVENTS_S = 5.0
 _LOGOUT_ENDS_S = 20.0
 _AFTER_FENCE_S = 1.0
+_SETTLE_BEFORE_STOP_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +130,9 @@ class SessionRunner:
         try:
             if self.stopping:
                 return
-            restorer = Restorer(self._shard, self._record)
-            lease = await self._acquire(restorer)
+            lease = await self._acquire()
             try:
-                await self._hold(lease, restorer)
+                await self._hold(lease)
             finally:
                 self._browsing.kill()
                 await asyncio.shield(self._shard.keeper.release(lease))
@@ -147,11 +147,12 @@ class SessionRunner:
             self._ended.set()
             self._starting_is_over()
 
-    async def _acquire(self, restorer: Restorer) -> Lease:
+    async def _acquire(self) -> Lease:
         session_id = self._record.session_id
         leases = self._shard.registry.leases
         # A Redis that knows no token may have lost its data: then tokens go on above the highest archive.
-        floor = await restorer.highest_token() if await leases.known_token(session_id) is None else 0
+        known = await leases.known_token(session_id)
+        floor = await Restorer(self._shard, self._record).highest_token() if known is None else 0
         asked_mono_s = mono_s()
         lease = await leases.acquire(
             session_id, self._shard.identity.holder, floor=floor, dead_prefix=self._shard.identity.dead_prefix
@@ -160,14 +161,21 @@ class SessionRunner:
         log.info("lease taken", token=lease.token)
         return lease
 
-    async def _hold(self, lease: Lease, restorer: Restorer) -> None:
+    async def _hold(self, lease: Lease) -> None:
+        # What was read before the wait for slot and lease may be old by now; from here on only we write the state.
+        try:
+            self._record = await self._shard.registry.records.get(self._record.session_id)
+        except SessionNotFoundError:
+            return
+        if self._record.desired is not Desired.RUNNING or self._record.serial != self.serial:
+            return
         publisher = Publisher(self._shard.registry.events, self._record)
         copier = Copier(self._shard, self._record, lease, self._profile_dir)
         run = Run(
             lease=lease,
             notes=SessionNotes(self._shard.registry, self._record, lease),
             publisher=publisher,
-            restorer=restorer,
+            restorer=Restorer(self._shard, self._record),
             copier=copier,
             backups=BackupKeeper(self._shard.settings.backup, copier, publisher, overlay=self._browsing.overlay),
             browsing=self._browsing,
@@ -175,6 +183,7 @@ class SessionRunner:
         telling = asyncio.create_task(publisher.run())
         try:
             await run.notes.move(SessionState.STARTING, token=lease.token)
+            await run.notes.show_nothing(always=True)
             self._ending = await self._live(run)
             self.pause_s = await finish(self._shard, run, self._ending)
             await publisher.drained(timeout_s=_DRAIN_EVENTS_S)
@@ -213,23 +222,39 @@ class SessionRunner:
         if restored.source is None and record.paired and not record.scan_allowed:
             return Lived(ending=COPIES_DAMAGED if restored.damaged else NOTHING_TO_RESTORE)
         run.copier.begin_above(restored.order)
-        # A stop does not wait for a page that loads slowly; until it is logged in there is nothing to back up.
-        opened = await first_done(self._browsing.open(restored), self._stopped())
-        if not isinstance(opened, Opened):
-            await self._browsing.discard()
+        opened = await self._open(restored)
+        if opened is None:
             return Lived(ending=await self._stopped())
         self._starting_is_over()
         watch = self._watch(run, opened, restored)
         self._orders = Orders(opened.page, run.notes, run.publisher, run.backups)
         try:
             ending = await first_done(
-                watch.run(), watch.pump(), self._stopped(), self._lost(opened), self._back_up(watch, run.backups)
+                watch.run(),
+                watch.pump(),
+                self._stopped_and_settled(watch, restored),
+                self._lost(opened),
+                self._back_up(watch, run.backups),
             )
         finally:
             self._orders = None
         if not (ending.backup and watch.logged_in):
             await self._browsing.discard()
         return Lived(ending=ending, logged_in=watch.logged_in)
+
+    async def _open(self, restored: Restored) -> Opened | None:
+        """Open the page, or return None when a stop came first and nothing of a login can have happened yet.
+
+        A restored page may log in as soon as its scripts run, and what it has then done must not be thrown away; an
+        empty profile has nothing to lose, so its stop does not wait.
+        """
+        if restored.source is not None:
+            return await self._browsing.open(restored)
+        opened = await first_done(self._browsing.open(restored), self._stopped())
+        if isinstance(opened, Opened):
+            return opened
+        await self._browsing.discard()
+        return None
 
     def _watch(self, run: Run, opened: Opened, restored: Restored) -> PageWatch:
         browser = self._shard.settings.browser
@@ -245,6 +270,14 @@ class SessionRunner:
 
     async def _stopped(self) -> Ending:
         return ending_of_stop(await asyncio.shield(self._stop))
+
+    async def _stopped_and_settled(self, watch: PageWatch, restored: Restored) -> Ending:
+        """Return the ending of a stop; a restored page first gets the time to finish the login that it has begun."""
+        ending = await self._stopped()
+        if restored.source is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(watch.settled.wait(), _SETTLE_BEFORE_STOP_S)
+        return ending
 
     async def _lost(self, opened: Opened) -> Ending:
         reason = await asyncio.shield(opened.connection.lost)

@@ -143,10 +143,12 @@ class PageWatch:
         if snapshot.state is PageState.PAIRING:
             await self._notes.move(SessionState.PAIRING)
             return None
-        await self._notes.move(SessionState.QR, failures=0)
         if snapshot.qr is None:
             await self._ask_for_qr()
-        elif await self._notes.show_qr(snapshot.qr):
+            return None
+        fresh = await self._notes.show_qr(snapshot.qr)
+        await self._notes.move(SessionState.QR, failures=0)
+        if fresh:
             await self._publisher.tell(EventKind.QR, {"qr": snapshot.qr})
         return None
 

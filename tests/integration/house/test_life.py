@@ -1,12 +1,13 @@
 """What can be done to a session over HTTP, on real parts."""
 
+import asyncio
 import signal
 
 import redis
 
 from daemon.registry import keys
 from tests.integration.house.conftest import Open
-from tests.integration.house.house import random_phone, until
+from tests.integration.house.house import SECRET, TOKEN, random_phone, until
 
 
 async def test_stop_start_and_restart_need_no_scan(open_house: Open) -> None:
@@ -253,3 +254,67 @@ async def test_the_qr_code_rotates_and_is_asked_for_again_when_whatsapp_stops_gi
         assert len(set(told)) == 2
         house.standin.options.ref_ttl_ms = 20_000
         assert (await house.session(session_id))["status"] == "qr"
+
+
+async def test_a_stop_while_a_restored_session_logs_in_keeps_its_newest_state(open_house: Open) -> None:
+    async with open_house() as house:
+        phone = random_phone()
+        session_id = await house.link("u", phone)
+        path = f"/api/whatsapp/sessions/{session_id}"
+        for wait_s in (0.4, 0.7, 0.9):
+            await house.http.post(f"{path}/stop")
+            await house.status(session_id, "stopped")
+            before = (await house.device(phone))["logins"]
+            await house.http.post(f"{path}/start")
+            # The length of the wait decides how far the page gets; whatever it did must not be thrown away.
+            await asyncio.sleep(wait_s)
+            await house.http.post(f"{path}/stop")
+            await house.status(session_id, "stopped")
+            assert (await house.device(phone))["logins"] >= before
+        await house.http.post(f"{path}/start")
+        await house.status(session_id, "connected")
+        assert (await house.device(phone))["stale_logins"] == 0
+
+
+async def test_a_stop_of_a_session_whose_shard_was_killed_is_settled(open_house: Open) -> None:
+    async with open_house() as house:
+        session_id = await house.link("u", random_phone())
+        await house.stop("shard_00", signal.SIGKILL)
+        await house.http.post(f"/api/whatsapp/sessions/{session_id}/stop")
+        await house.start("shard_00")
+        await house.status(session_id, "stopped")
+
+
+async def test_a_deleted_sessions_profile_leaves_the_disk(open_house: Open) -> None:
+    async with open_house() as house:
+        session_id = await house.link("u", random_phone())
+        profile = house.home / "profiles" / "shard_00" / "sessions" / session_id
+        assert profile.is_dir()
+        await house.http.delete(f"/api/whatsapp/sessions/{session_id}")
+
+        async def gone() -> bool:
+            return not profile.exists()
+
+        await until("the profile is gone", gone)
+
+
+async def test_a_dead_shards_qr_code_is_not_served(open_house: Open) -> None:
+    async with open_house(SHARD_GRACE_MS="60000") as house:
+        session_id = await house.create("u")
+        await house.status(session_id, "qr")
+        await house.stop("shard_00", signal.SIGKILL)
+
+        async def refused() -> bool:
+            answer = await house.http.get(f"/api/whatsapp/sessions/{session_id}/qr")
+            return answer.status_code == 409
+
+        await until("the code is not served", refused, timeout_s=5)
+
+
+async def test_chromium_knows_none_of_our_secrets(open_house: Open) -> None:
+    async with open_house() as house:
+        await house.status(await house.create("u"), "qr")
+        for process in house.browsers():
+            environment = "\n".join(f"{name}={value}" for name, value in process.environ().items())
+            for secret in (TOKEN, SECRET, house._s3["R2_SECRET_ACCESS_KEY"], house._redis_url):
+                assert secret not in environment and secret not in " ".join(process.info["cmdline"])

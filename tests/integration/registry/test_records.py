@@ -97,6 +97,9 @@ async def test_a_held_session_is_not_forgotten_and_its_token_never(rooms: Rooms)
     with pytest.raises(ConflictError):
         await rooms.records.forget("s-1")
     await rooms.leases.release(lease)
+    with pytest.raises(ConflictError):
+        await rooms.records.forget("s-1")  # nobody wants it deleted
+    await rooms.records.write_wish("s-1", {"desired": Desired.DELETED})
     await rooms.records.forget("s-1")
     assert await rooms.records.all() == []
     assert await rooms.leases.known_token("s-1") == lease.token

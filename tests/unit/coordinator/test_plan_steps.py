@@ -16,7 +16,8 @@ SESSION = SessionRecord(session_id="s", workspace_id="1", user_id="2", created_a
 
 
 def steps(*records: SessionRecord, in_grace: frozenset[str] = frozenset()) -> Steps:
-    return plan_steps(View(records=records, shards=(), loads=LOADS, in_grace=in_grace))
+    placed = {"shard_00": frozenset(record.session_id for record in records if record.shard == "shard_00")}
+    return plan_steps(View(records=records, shards=(), loads=LOADS, in_grace=in_grace, placed=placed))
 
 
 def test_a_new_session_is_placed() -> None:
@@ -29,15 +30,26 @@ def test_a_session_that_waits_for_a_start_is_left_where_it_is(status: SessionSta
     assert steps(replace(SESSION, status=status, shard="shard_gone")).moves == ()
 
 
-def test_a_stopped_wish_on_a_living_shard_is_the_shards_business() -> None:
+def test_a_stopped_wish_is_marked_wherever_the_session_is() -> None:
+    # A shard that was killed and is back does not run it, so nobody else would; the lease protects one that runs.
     up = replace(SESSION, desired=Desired.STOPPED, status=SessionState.CONNECTED, shard="shard_00")
-    assert steps(up).mark_stopped == ()
-
-
-def test_a_stopped_wish_is_marked_when_no_shard_can_do_it() -> None:
-    orphan = replace(SESSION, desired=Desired.STOPPED, status=SessionState.CONNECTED, shard="shard_gone")
     waiting = replace(SESSION, desired=Desired.STOPPED, status=SessionState.PENDING)
-    assert steps(orphan, waiting).mark_stopped == (orphan, waiting)
+    assert steps(up, waiting).mark_stopped == (up, waiting)
+
+
+def test_a_placement_that_lost_its_set_member_is_made_again() -> None:
+    lost = replace(SESSION, shard="shard_00")
+    view = View(records=(lost,), shards=(), loads=LOADS, in_grace=frozenset(), placed={"shard_00": frozenset()})
+    (move,) = plan_steps(view).missing
+    assert (move.session_id, move.to) == ("s", "shard_00")
+    assert steps(lost).missing == ()
+
+
+def test_a_set_member_that_no_record_asks_for_is_found() -> None:
+    elsewhere = replace(SESSION, shard="shard_01")
+    placed = {"shard_00": frozenset({"s", "unknown"})}
+    view = View(records=(elsewhere,), shards=(), loads=LOADS, in_grace=frozenset(), placed=placed)
+    assert plan_steps(view).extra == {("shard_00", "s"), ("shard_00", "unknown")}
 
 
 def test_a_stopped_session_takes_no_room() -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from daemon.core.errors import RedisUnavailableError
-from daemon.core.loops import first_done, run_every
+from daemon.core.loops import cancel_all, first_done, run_every
 
 
 async def test_a_loop_survives_errors_of_this_project_and_stops_by_event() -> None:
@@ -64,3 +64,21 @@ async def test_the_error_of_the_first_is_raised_as_it_is() -> None:
 
     with pytest.raises(RedisUnavailableError):
         await first_done(asyncio.Event().wait(), fail())
+
+
+async def test_a_task_that_loses_its_cancellation_is_cancelled_again() -> None:
+    lost = []
+
+    async def deaf() -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                if lost:
+                    raise
+                lost.append(1)
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(cancel_all([task]), 5)
+    assert lost and task.cancelled()

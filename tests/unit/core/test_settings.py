@@ -111,3 +111,26 @@ def test_files_are_read_and_the_environment_wins(load, tmp_path: Path) -> None:
 
 def test_flags_are_split_as_in_a_shell(load) -> None:
     assert load(CHROMIUM_EXTRA_ARGS="--a --b='c d'").browser.extra_args == ("--a", "--b=c d")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "redis://:hunter2/secret@h:6379/0"),
+        ("REDIS_URL", "redis://h:99999/0"),
+        ("R2_ENDPOINT", "http://h:99999"),
+        ("R2_ENDPOINT", "http://h:1/path"),
+        ("LARAVEL_WEBHOOK", "http://h:99999/hook"),
+        ("CHROMIUM_EXTRA_ARGS", "--a='unbalanced"),
+        ("R2_ACCOUNT_ID", "a/b"),
+        ("SHUTDOWN_TIMEOUT_MS", "600000"),
+    ],
+)
+def test_what_could_only_fail_later_is_told_now(load, name: str, value: str) -> None:
+    (line,) = problems(load, **{name: value, "LARAVEL_WEBHOOK_SECRET": "x" * 20})
+    assert line.startswith(f"{name}=") and "hunter2" not in line
+
+
+def test_user_password_and_query_of_an_address_are_masked(load) -> None:
+    (line,) = problems(load, LARAVEL_WEBHOOK="ftp://user:hunter2@h/x?token=hunter2", LARAVEL_WEBHOOK_SECRET="x" * 20)
+    assert line.startswith("LARAVEL_WEBHOOK='ftp://********@h/x?********' is not allowed")

@@ -47,7 +47,7 @@ def test_a_given_redis_is_used(plan) -> None:
 
 @pytest.mark.parametrize("name", ["R2_ACCOUNT_ID", "R2_ENDPOINT", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"])
 def test_one_r2_setting_means_that_the_store_is_elsewhere(plan, name: str) -> None:
-    made = plan(**{name: "https://r2.example"})
+    made = plan(**{name: "abc123" if name == "R2_ACCOUNT_ID" else "https://r2.example"})
     assert made.s3_port is None
     assert not any(key.startswith("R2_") for key in made.environment)
 
