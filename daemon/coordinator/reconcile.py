@@ -22,6 +22,8 @@ from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import WAITS_FOR_START, Desired, SessionState
 
 log = structlog.get_logger()
+
+_FORGET_AFTER_S = 3600.0
 _T = TypeVar("_T")
 
 
@@ -35,6 +37,8 @@ class View:
     in_grace: frozenset[str]
     placed: Mapping[str, frozenset[str]]
     """The sets of placements of the living shards."""
+    long_gone: frozenset[str] = frozenset()
+    """Shards that have been gone for so long that they will not come back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,8 @@ class Steps:
     """Placements that a record has and its shard's set has not."""
     extra: frozenset[tuple[str, str]]
     """(shard, session id) of set members that no record asks for."""
+    forget: tuple[str, ...]
+    """Shards that are gone for good and have nothing placed on them."""
 
 
 def plan_steps(view: View) -> Steps:
@@ -68,6 +74,7 @@ def plan_steps(view: View) -> Steps:
             and record.session_id not in view.placed.get(record.shard, {record.session_id})
         ),
         extra=_extra(view),
+        forget=tuple(sorted(view.long_gone - {record.shard for record in view.records})),
         finish_delete=tuple(record for record in view.records if record.desired is Desired.DELETED),
         mark_stopped=tuple(
             record
@@ -121,6 +128,7 @@ class Reconciler:
             loads=loads_of(shards, {name: len(members) for name, members in placed.items()}),
             in_grace=self._note_gone(shards),
             placed=placed,
+            long_gone=self._gone_for(_FORGET_AFTER_S),
         )
 
     def _note_gone(self, shards: tuple[ShardView, ...]) -> frozenset[str]:
@@ -131,7 +139,11 @@ class Reconciler:
             log.warning("shard is gone", shard=name, sessions_move_in_s=self._grace_s)
         for name in self._gone_since_mono_s.keys() - gone:
             log.info("shard is back", shard=name, after_s=round(now_mono_s - self._gone_since_mono_s.pop(name), 1))
-        return frozenset(name for name, since in self._gone_since_mono_s.items() if now_mono_s - since < self._grace_s)
+        return frozenset(self._gone_since_mono_s) - self._gone_for(self._grace_s)
+
+    def _gone_for(self, seconds: float) -> frozenset[str]:
+        now_mono_s = mono_s()
+        return frozenset(name for name, since in self._gone_since_mono_s.items() if now_mono_s - since >= seconds)
 
     async def apply(self, steps: Steps) -> None:
         """Do the steps one after another."""
@@ -143,6 +155,10 @@ class Reconciler:
         for shard, session_id in sorted(steps.extra & self._extra_before):
             await self._registry.records.unplace(shard, [session_id])
         self._extra_before = steps.extra
+        for shard in steps.forget:
+            await self._registry.shards.remove(shard)
+            self._gone_since_mono_s.pop(shard, None)
+            log.info("shard forgotten", shard=shard, gone_for_s=_FORGET_AFTER_S)
         for record in steps.mark_stopped:
             await self._unless_gone(self._mark_stopped, record)
         for record in steps.unplace:

@@ -49,17 +49,9 @@ class Archives:
         """Return all archives of a session; an empty tuple is the store's answer that there is none."""
         return await self._run(partial(self._catalogue.newest_first, workspace_id, session_id))
 
-    async def highest_token(self, workspace_id: str, session_id: str) -> int:
-        """Return the highest token among a session's archives, 0 when there is none."""
-        return await self._run(partial(self._catalogue.highest_token, workspace_id, session_id))
-
     async def delete(self, ref: ArchiveRef) -> None:
         """Remove one archive; no error when it is gone already."""
         await self._run(partial(self._catalogue.delete, ref))
-
-    async def delete_all(self, workspace_id: str, session_id: str) -> int:
-        """Remove all archives of a session; only for an explicit delete. Return how many."""
-        return await self._run(partial(self._catalogue.delete_all, workspace_id, session_id))
 
     async def health(self) -> StoreHealth:
         """Say whether the store can be used now; never raises."""

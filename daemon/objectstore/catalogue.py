@@ -110,10 +110,6 @@ class Catalogue:
                 )
         return tuple(sorted(found, key=lambda ref: ref.order, reverse=True))
 
-    def highest_token(self, workspace_id: str, session_id: str) -> int:
-        """Return the highest token in the names of a session's archives, 0 when there is none."""
-        return max((ref.token for ref in self.newest_first(workspace_id, session_id)), default=0)
-
     def fetch(self, ref: ArchiveRef) -> bytes:
         """Return an archive's bytes, of the size that the listing gave.
 
@@ -128,10 +124,3 @@ class Catalogue:
     def delete(self, ref: ArchiveRef) -> None:
         """Remove one archive."""
         self._store.delete(ref.key)
-
-    def delete_all(self, workspace_id: str, session_id: str) -> int:
-        """Remove all archives of a session, oldest first; return how many. Only for an explicit delete."""
-        refs = self.newest_first(workspace_id, session_id)
-        for ref in reversed(refs):
-            self._store.delete(ref.key)
-        return len(refs)

@@ -3,7 +3,6 @@
     <root>/<shard>/sessions/<session_id>/    live profiles
     <root>/<shard>/sessions/.<anything>      on its way in (unpacking) or out (removal)
     <root>/<shard>/tmp/                      snapshots; on the same file system, so that files can be linked
-    <root>/<shard>/notes/                    small files about running Chromiums
 
 All directories can be entered by their owner only. A session id cannot start with a dot.
 """

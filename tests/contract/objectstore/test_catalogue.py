@@ -43,7 +43,6 @@ def test_newest_first_is_by_token_then_generation(catalogue: Catalogue, session_
     catalogue.store(facts(session_id + "x", 500, 1), BODY)
     refs = catalogue.newest_first("ws_1", session_id)
     assert [ref.order for ref in refs] == [(100_000_000, 0), (10, 1), (2, 3), (1, 9)]
-    assert catalogue.highest_token("ws_1", session_id) == 100_000_000
     assert catalogue.fetch(refs[0]) == BODY
 
 
@@ -65,17 +64,6 @@ def test_objects_with_other_names_are_passed_over(catalogue: Catalogue, store: O
     for name in (f"{session_id}/notes.txt", f"{session_id}/t1-g1.zip", f"{session_id}.zip"):
         store.put_new(f"workspace_ws_1/{name}", b"x", metadata={}, content_type="text/plain")
     assert catalogue.newest_first("ws_1", session_id) == ()
-    assert catalogue.highest_token("ws_1", session_id) == 0
-
-
-def test_delete_all_removes_one_session_only(catalogue: Catalogue, session_id: str) -> None:
-    other = new_id("s")
-    for name in (session_id, other):
-        for generation in (1, 2):
-            catalogue.store(facts(name, 1, generation), BODY)
-    assert catalogue.delete_all("ws_1", session_id) == 2
-    assert catalogue.newest_first("ws_1", session_id) == ()
-    assert len(catalogue.newest_first("ws_1", other)) == 2
 
 
 async def test_archives_do_the_same_for_asyncio(

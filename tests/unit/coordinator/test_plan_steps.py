@@ -61,3 +61,10 @@ def test_a_deleted_session_is_finished_and_not_placed() -> None:
     deleted = replace(SESSION, desired=Desired.DELETED)
     assert steps(deleted).finish_delete == (deleted,)
     assert steps(deleted).moves == ()
+
+
+def test_a_shard_that_is_gone_for_good_is_forgotten_once_nothing_is_placed_on_it() -> None:
+    left = replace(SESSION, shard="shard_08")
+    gone = frozenset({"shard_08", "shard_09"})
+    view = View(records=(left,), shards=(), loads=LOADS, in_grace=frozenset(), placed={}, long_gone=gone)
+    assert plan_steps(view).forget == ("shard_09",)
