@@ -31,6 +31,8 @@ async function firstLife() {
   const creating = create(heard);
   await check('qr', async () => {
     const [qr] = await heard.first('qr');
+    // It shows the code before it waits for the scan, and a phone faster than that is never noticed: its own race.
+    await heard.first('status', (status) => status === 'notLogged');
     return (await phone('scan', { qr, phone: PHONE })).ok;
   });
   const client = await check('created', () => creating);
