@@ -191,7 +191,8 @@ class PageWatch:
         if self._scanned:
             data = {"phone": snapshot.phone, "pushname": snapshot.pushname}
             await self._publisher.tell(EventKind.AUTHENTICATED, data)
-            await self._on_login()
+        # A restored login changed the profile, too, and its sync may last: a crash now must not go back before it.
+        await self._on_login()
 
     async def _get_syncing(self, snapshot: PageSnapshot) -> None:
         if self._notes.record.status is SessionState.CONNECTED:
