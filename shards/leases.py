@@ -12,7 +12,7 @@ import structlog
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import RedisUnavailableError
-from daemon.core.loops import sleep_or_stop
+from daemon.core.loops import cancel_all, sleep_or_stop
 from daemon.registry.leases import Lease, Leases
 
 log = structlog.get_logger()
@@ -35,7 +35,6 @@ class LeaseKeeper:
         self._renew_interval_s = renew_interval_s
         self._life_s = leases.ttl_ms / 1000 - margin_s
         self._held: dict[str, _Held] = {}
-        self._talking = asyncio.Lock()
 
     def hold(self, lease: Lease, *, asked_mono_s: float, fence: Callable[[str], None]) -> None:
         """Keep a lease that was asked for at `asked_mono_s`.
@@ -50,37 +49,41 @@ class LeaseKeeper:
         if self._held.pop(lease.session_id, None) is None:
             return
         try:
-            # Not while a renewal is under way: it would take the lease again right after its release.
-            async with self._talking:
-                await self._leases.release(lease)
+            await self._leases.release(lease)
         except RedisUnavailableError as error:
             log.warning("lease not given back, it runs out by itself", session_id=lease.session_id, code=error.code)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Renew and watch until `stop` is set."""
         next_renewal_mono_s = 0.0
-        while not await sleep_or_stop(_WATCH_INTERVAL_S, stop):
-            if mono_s() >= next_renewal_mono_s:
-                next_renewal_mono_s = mono_s() + self._renew_interval_s
-                await self._renew()
-            self._fence_overdue()
+        renewing: asyncio.Task[None] | None = None
+        try:
+            while not await sleep_or_stop(_WATCH_INTERVAL_S, stop):
+                if mono_s() >= next_renewal_mono_s and (renewing is None or renewing.done()):
+                    next_renewal_mono_s = mono_s() + self._renew_interval_s
+                    # Not awaited: a Redis that hangs must not keep this loop from the deadlines.
+                    renewing = asyncio.create_task(self._renew())
+                self._fence_overdue()
+        finally:
+            if renewing is not None:
+                await cancel_all([renewing])
 
     async def _renew(self) -> None:
+        asked_mono_s = mono_s()
+        held = list(self._held.values())
         try:
-            async with self._talking:
-                asked_mono_s = mono_s()
-                held = list(self._held.values())
-                answers = await self._leases.renew([item.lease for item in held])
+            answers = await self._leases.renew([item.lease for item in held])
+            for item, ours in zip(held, answers, strict=True):
+                if self._held.get(item.lease.session_id) is not item:
+                    if ours:
+                        # Given back while we asked: the renewal may have taken it again.
+                        await self._leases.release(item.lease)
+                elif ours:
+                    self._held[item.lease.session_id] = replace(item, deadline_mono_s=asked_mono_s + self._life_s)
+                else:
+                    self._fence(item, "the lease belongs to somebody else now")
         except RedisUnavailableError as error:
-            log.warning("leases not renewed", sessions=len(self._held), code=error.code)
-            return
-        for item, ours in zip(held, answers, strict=True):
-            if self._held.get(item.lease.session_id) is not item:
-                continue
-            if ours:
-                self._held[item.lease.session_id] = replace(item, deadline_mono_s=asked_mono_s + self._life_s)
-            else:
-                self._fence(item, "the lease belongs to somebody else now")
+            log.warning("leases not renewed", sessions=len(held), code=error.code)
 
     def _fence_overdue(self) -> None:
         now_mono_s = mono_s()

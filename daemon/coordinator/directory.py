@@ -72,6 +72,7 @@ class Directory:
         check_id(workspace_id, "workspace_id")
         check_id(user_id, "user_id")
         session_id = check_id(session_id, "session_id") if session_id else session_id_for(user_id, workspace_id)
+        grave = await self._registry.tombstones.get(workspace_id, session_id)
         now = utc_now()
         record = SessionRecord(
             session_id=session_id,
@@ -81,6 +82,7 @@ class Directory:
             created_at=now,
             status_at=now,
             phone=phone_digits(phone) if phone else None,
+            void_token=grave.void_token if grave else 0,
         )
         created = await self._registry.records.create(record)
         if created:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _LOG_AGAIN_S = 30.0
 _MAX_BACKOFF_S = 15.0
-_CANCEL_AGAIN_S = 0.2
+_CANCEL_AGAIN_S = 2.0
 
 
 async def run_every(

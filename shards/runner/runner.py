@@ -248,6 +248,8 @@ class SessionRunner:
         A restored page may log in as soon as its scripts run, and what it has then done must not be thrown away; an
         empty profile has nothing to lose, so its stop does not wait.
         """
+        if self.stopping:
+            return None
         if restored.source is not None:
             return await self._browsing.open(restored)
         opened = await first_done(self._browsing.open(restored), self._stopped())

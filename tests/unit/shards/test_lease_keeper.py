@@ -111,6 +111,24 @@ async def test_the_deadline_counts_from_before_the_call(monkeypatch: pytest.Monk
     # The answer takes longer than the lease lives: whatever it says, it came too late.
     driven = Driven(monkeypatch, clock, Answers(clock, True, takes_s=TTL_S))
     await driven.pass_s(0.1)
+    await driven.pass_s(0)
+    assert driven.fenced == ["the lease could not be renewed in time"]
+    await driven.end()
+
+
+async def test_a_redis_that_hangs_does_not_keep_the_keeper_from_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    answers = Answers(clock)
+
+    async def hang(held: list[Lease]) -> list[bool]:
+        await asyncio.Event().wait()
+        return [True for _ in held]
+
+    answers.renew = hang  # type: ignore[method-assign]
+    driven = Driven(monkeypatch, clock, answers)
+    await driven.pass_s(0.1)
+    await driven.pass_s(TTL_S - MARGIN_S)
     assert driven.fenced == ["the lease could not be renewed in time"]
     await driven.end()
 
