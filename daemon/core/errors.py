@@ -201,6 +201,18 @@ class ArchiveTooNewError(FatalError):
     code = "archive_chromium_newer"
 
 
+class ArchiveKeyMissingError(FatalError):
+    """The archive is encrypted with a key that is not in ARCHIVE_KEYS; it may be the newest, so nothing older is used."""
+
+    code = "archive_key_missing"
+
+
+class DiskLowError(UnavailableError):
+    """Less free space than MIN_FREE_BYTES: nothing is begun that would need more."""
+
+    code = "disk_low"
+
+
 class SnapshotError(UnavailableError):
     """No consistent snapshot could be taken now; the previous backup stays the newest."""
 

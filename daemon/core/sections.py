@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from daemon.core.archive_keys import parse_archive_keys
+
 
 def _port_fits(url: str) -> bool:
     try:
@@ -42,6 +44,11 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _archive_keys(value: SecretStr) -> SecretStr:
+    parse_archive_keys(value.get_secret_value())
+    return value
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Milliseconds = Annotated[int, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -59,6 +66,12 @@ class PathSettings(Section):
     data_root: Path = Field(Path("var"), alias="DATA_ROOT", description="Everything a running installation writes.")
     profile_root_setting: Path | None = Field(
         None, alias="PROFILE_ROOT", description="Live Chromium profiles; default DATA_ROOT/profiles."
+    )
+    min_free_bytes: int = Field(
+        256_000_000,
+        ge=0,
+        alias="MIN_FREE_BYTES",
+        description="With less free space under PROFILE_ROOT, nothing is started or copied.",
     )
 
     @property
@@ -234,6 +247,34 @@ class BackupSettings(Section):
     tombstone_grace_ms: Milliseconds = Field(
         7 * 86400 * 1000, alias="TOMBSTONE_GRACE_MS", description="How long archives outlive a delete or logout."
     )
+
+
+class ArchiveSettings(Section):
+    """Archives: their encryption, how many are kept, and what they may unpack to."""
+
+    keys_text: Annotated[SecretStr, AfterValidator(_archive_keys)] = Field(
+        SecretStr(""),
+        alias="ARCHIVE_KEYS",
+        description="Encrypt archives and hot copies: id:base64 of 32 bytes, newest first; see `blazz keys`.",
+    )
+    keep_newest: int = Field(2, ge=1, le=100, alias="ARCHIVE_KEEP_NEWEST", description="Newest archives kept.")
+    keep_days: int = Field(
+        3, ge=0, le=366, alias="ARCHIVE_KEEP_DAYS", description="Past days of which the last archive is kept."
+    )
+    retention_interval_ms: Milliseconds = Field(
+        6 * 3600 * 1000, ge=1000, alias="RETENTION_INTERVAL_MS", description="How often old archives are removed."
+    )
+    max_unpacked_bytes: int = Field(
+        2 * 1024**3, ge=1_000_000, alias="ARCHIVE_MAX_UNPACKED_BYTES", description="Larger profiles are not restored."
+    )
+    legacy_prefix: str = Field(
+        "", alias="LEGACY_ARCHIVE_PREFIX", description="Where RemoteAuth-*.zip of a Node service lie in the bucket."
+    )
+
+    @property
+    def keys(self) -> dict[str, bytes]:
+        """Key ids and keys; the first one seals, all of them open. Empty: archives are not encrypted."""
+        return parse_archive_keys(self.keys_text.get_secret_value())
 
 
 class WebhookSettings(Section):

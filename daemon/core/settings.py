@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from daemon.core.errors import SettingsError
 from daemon.core.sections import (
+    ArchiveSettings,
     BackupSettings,
     BrowserSettings,
     CoordinatorSettings,
@@ -44,6 +45,7 @@ class Settings:
     shard: ShardSettings
     browser: BrowserSettings
     backup: BackupSettings
+    archive: ArchiveSettings
     webhook: WebhookSettings
     embedded: EmbeddedSettings
 
@@ -57,6 +59,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "shard": ShardSettings,
     "browser": BrowserSettings,
     "backup": BackupSettings,
+    "archive": ArchiveSettings,
     "webhook": WebhookSettings,
     "embedded": EmbeddedSettings,
 }

@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     CONFLICT = "conflict"
     BACKUP_COMPLETED = "backup_completed"
     BACKUP_FAILED = "backup_failed"
+    RESTORE_FAILED = "restore_failed"
 
 
 @dataclass(frozen=True, kw_only=True)
