@@ -64,8 +64,9 @@ def test_direct_requirements_are_locked(setup_cfg: configparser.ConfigParser) ->
         assert name[0].lower().replace("_", "-") in locked | {""}, line
 
 
-def test_node_packages_are_pinned_by_hash_and_not_by_address() -> None:
-    packages = json.loads((ROOT / "tests/r2local/package-lock.json").read_text())["packages"]
+@pytest.mark.parametrize("folder", ["interop", "r2local", "remoteauth"])
+def test_node_packages_are_pinned_by_hash_and_not_by_address(folder: str) -> None:
+    packages = json.loads((ROOT / "tests" / folder / "package-lock.json").read_text())["packages"]
     for name, package in packages.items():
         assert "resolved" not in package
         assert not name or package["integrity"].startswith("sha512-")
