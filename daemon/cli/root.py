@@ -1,14 +1,39 @@
-"""The command group and what needs no running daemon."""
+"""The command group, how commands are found and fail, and those that need no running daemon."""
+
+from typing import Any
 
 import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from daemon.cli.failing import report
+from daemon.cli.offered import offered_command, offered_names
 from daemon.core.errors import SettingsError
 from daemon.core.settings import SECTIONS, load_settings
 
 
-@click.group()
+class Commands(click.Group):
+    """The commands of this room and those that other packages offer."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names in order."""
+        return sorted({*super().list_commands(ctx), *offered_names()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by name; an own one comes before an offered one."""
+        return super().get_command(ctx, cmd_name) or offered_command(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever it raises becomes one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click says these itself
+        except Exception as error:
+            raise SystemExit(report(error)) from None
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="blazz")
 def main() -> None:
     """Keep WhatsApp Web sessions alive."""

@@ -102,6 +102,13 @@ def load_section(section: type[S]) -> S:
         raise SettingsError("\n".join(lines), hint="see .env.example for every setting and what it may be") from None
 
 
+def given_instead_of_secrets_file(name: str) -> str | None:
+    """Return what sets `name` and so outweighs DATA_ROOT/secrets.env: `the environment`, `.env`, or None."""
+    if os.environ.get(name):
+        return "the environment"
+    return ".env" if dotenv_values(".env").get(name) else None
+
+
 def child_environment() -> dict[str, str]:
     """Return the environment for programs that need none of our settings, which hold secrets."""
     passed = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "FONTCONFIG_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
