@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -156,12 +156,15 @@ class House:
             **self._settings,
         }
 
-    async def start(self, name: str) -> None:
-        """Start the coordinator or a shard; its log is `<home>/<name>.log`."""
-        command = ["-m", "daemon"] if name == "coordinator" else ["-m", "shards", "--name", name]
+    def command(self, name: str) -> list[str]:
+        """Return how the coordinator or a shard is started normally."""
+        return [sys.executable, "-m", *(["daemon"] if name == "coordinator" else ["shards", "--name", name])]
+
+    async def start(self, name: str, command: Sequence[str] | None = None) -> None:
+        """Start the coordinator or a shard, or another `command` in its place; its log is `<home>/<name>.log`."""
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = await asyncio.create_subprocess_exec(
-                sys.executable, *command, cwd=self.home, env=self.environment(), stdout=log, stderr=log
+                *(command or self.command(name)), cwd=self.home, env=self.environment(), stdout=log, stderr=log
             )
 
     async def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:
