@@ -1,53 +1,119 @@
 """`Archives`: the catalogue for asyncio code. Every call runs in the executor that the process gives."""
 
 import asyncio
-from collections.abc import Callable
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from threading import Event
+from typing import Protocol, TypeVar, overload
 
 from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef, Catalogue
 from daemon.objectstore.check import StoreCheck, StoreHealth
 from daemon.objectstore.config import ObjectStoreConfig
+from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.store import ObjectStore
 from daemon.objectstore.usage import Usage
 
 _T = TypeVar("_T")
+_Done = TypeVar("_Done", covariant=True)
+
+
+class _Transfer(Protocol[_Done]):
+    """A call that ends soon once `abandoned` is set."""
+
+    def __call__(self, *, abandoned: Event) -> _Done: ...
 
 
 class Archives:
     """The archives of all sessions. Makes no request when created; make it once in a process.
 
     Every method raises ObjectStoreUnavailableError (nothing is known: wait and try again) and ObjectStoreRefusedError
-    (an operator must look). A cancelled call goes on in its thread to its end.
+    (an operator must look). A cancelled call goes on in its thread: to its end, or, where an archive is under way, to
+    the next piece of it.
     """
 
     def __init__(self, config: ObjectStoreConfig, executor: Executor) -> None:
         self._executor = executor
         self._store = ObjectStore(config)
-        self._catalogue = Catalogue(self._store)
+        self._catalogue = Catalogue(self._store, config.timeouts.transfer_limit_s)
         self._check = StoreCheck(config)
 
-    async def store(self, facts: ArchiveFacts, body: bytes) -> ArchiveRef:
-        """Store an archive; on return the store has confirmed its MD5. The same call can be made again.
+    async def store(self, facts: ArchiveFacts, source: Path | bytes, *, md5: str | None = None) -> ArchiveRef:
+        """Store the file `source` as an archive; on return the store has confirmed its MD5, `md5` in hexadecimal.
+
+        The file is sent in pieces and must not change meanwhile. The same call can be made again.
 
         Raises:
             ObjectExistsError: another archive has this token and generation already.
+            UnavailableError: the file cannot be read.
         """
-        return await self._run(partial(self._catalogue.store, facts, body))
+        if isinstance(source, bytes):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "archive.zip")
+                path.write_bytes(source)
+                return await self.store(facts, path, md5=hashlib.md5(source, usedforsecurity=False).hexdigest())
+        assert md5 is not None
+        return await self._transfer(partial(self._catalogue.store, facts, source, md5=md5))
 
-    async def fetch(self, ref: ArchiveRef) -> bytes:
-        """Return an archive's bytes, verified.
+    @overload
+    async def fetch(self, ref: ArchiveRef, into: Path) -> None: ...
+
+    @overload
+    async def fetch(self, ref: ArchiveRef) -> bytes: ...
+
+    async def fetch(self, ref: ArchiveRef, into: Path | None = None) -> bytes | None:
+        """Receive an archive into the new file `into`, verified by its size and the SHA-256 stored with it.
+
+        Whatever is raised, there is no file. A legacy archive has no SHA-256 to be verified by.
 
         Raises:
             ObjectNotFoundError: it has been removed.
             ArchiveDamagedError: not what was stored; use an older one.
+            DiskLowError, UnavailableError: this disk does not take it; the archive may be good.
         """
-        return await self._run(partial(self._catalogue.fetch, ref))
+        if into is None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "archive.zip")
+                await self.fetch(ref, path)
+                return path.read_bytes()
+        await self._transfer(partial(self._catalogue.fetch, ref, into))
+        return None
 
     async def newest_first(self, workspace_id: str, session_id: str) -> tuple[ArchiveRef, ...]:
-        """Return all archives of a session; an empty tuple is the store's answer that there is none."""
+        """Return all archives of a session but legacy ones; an empty tuple is the store's answer: there is none."""
         return await self._run(partial(self._catalogue.newest_first, workspace_id, session_id))
+
+    async def find_legacy(self, workspace_id: str, session_id: str, prefix: str) -> tuple[ArchiveRef, ...]:
+        """Return the zips that a Node service left for a session, last stored first; empty: there certainly is none.
+
+        Looks where `legacy_keys` says; `prefix` is a further folder to look in, or empty.
+        """
+        return await self._run(partial(self._catalogue.find_legacy, workspace_id, session_id, prefix))
+
+    async def facts(self, key: str) -> ObjectFacts:
+        """Return what is known of one object, with its metadata.
+
+        Raises:
+            ObjectNotFoundError: the store says that it is not there.
+        """
+        return await self._run(partial(self._store.head, key))
+
+    async def objects(self, prefix: str) -> AsyncIterator[ObjectFacts]:
+        """Yield the objects whose keys begin with `prefix`, in the order of their keys; 1000 cost one request.
+
+        Only one page is in memory. An error may come after some objects: what comes behind them is then not known.
+        """
+        token: str | None = None
+        while True:
+            page = await self._run(partial(self._store.page, prefix, token=token))
+            for item in page.objects:
+                yield item
+            token = page.next_token
+            if token is None:
+                return
 
     async def delete(self, ref: ArchiveRef) -> None:
         """Remove one archive; no error when it is gone already."""
@@ -63,3 +129,11 @@ class Archives:
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def _transfer(self, work: _Transfer[_T]) -> _T:
+        abandoned = Event()
+        try:
+            return await self._run(partial(work, abandoned=abandoned))
+        except asyncio.CancelledError:
+            abandoned.set()
+            raise

@@ -3,22 +3,28 @@
 Archives are never changed. The newest of a session is the one with the highest `(token, generation)`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from threading import Event
 
 from daemon.core.clock import iso, utc_now
-from daemon.core.errors import ArchiveDamagedError
+from daemon.objectstore.body import body_of
+from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.keys import ArchiveName, key_of, parse_key, prefix_of
+from daemon.objectstore.legacy import legacy_keys
 from daemon.objectstore.store import ObjectStore
 
 _CONTENT_TYPE = "application/zip"
-MAX_ARCHIVE_BYTES = 512 * 1024 * 1024
-"""An archive is sent and received as one piece in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveRef:
-    """One stored archive. `stored_at` is the store's time, UTC."""
+    """One stored archive. `stored_at` is the store's time, UTC.
+
+    `legacy`: a zip that a Node service left, older than every archive of ours: token and generation are 0.
+    """
 
     session_id: str
     workspace_id: str
@@ -27,6 +33,7 @@ class ArchiveRef:
     key: str
     size_bytes: int
     stored_at: datetime
+    legacy: bool = False
 
     @property
     def order(self) -> tuple[int, int]:
@@ -60,66 +67,88 @@ class ArchiveFacts:
         }
 
 
+def archive_ref(item: ObjectFacts) -> ArchiveRef | None:
+    """Return the archive that an object is; None for any other object."""
+    name = parse_key(item.key)
+    if name is None:
+        return None
+    return ArchiveRef(
+        session_id=name.session_id,
+        workspace_id=name.workspace_id,
+        token=name.token,
+        generation=name.generation,
+        key=item.key,
+        size_bytes=item.size_bytes,
+        stored_at=item.stored_at,
+    )
+
+
 class Catalogue:
-    """The archives in one bucket. All errors of `ObjectStore` pass through."""
+    """The archives in one bucket. All errors of `ObjectStore` pass through.
 
-    def __init__(self, store: ObjectStore) -> None:
+    `limit_s` says how long a number of bytes may be under way. A transfer ends soon once `abandoned` is set.
+    """
+
+    def __init__(self, store: ObjectStore, limit_s: Callable[[int], float]) -> None:
         self._store = store
+        self._limit_s = limit_s
 
-    def store(self, facts: ArchiveFacts, body: bytes) -> ArchiveRef:
-        """Store an archive under its name.
+    def store(self, facts: ArchiveFacts, source: Path, *, md5: str, abandoned: Event | None = None) -> ArchiveRef:
+        """Store the file `source` as an archive under its name.
 
         Raises:
             ObjectExistsError: another archive has this token and generation already.
+            UnavailableError: the file cannot be read.
         """
-        key = key_of(
-            ArchiveName(
-                workspace_id=facts.workspace_id,
-                session_id=facts.session_id,
-                token=facts.token,
-                generation=facts.generation,
-            )
+        name = ArchiveName(
+            workspace_id=facts.workspace_id,
+            session_id=facts.session_id,
+            token=facts.token,
+            generation=facts.generation,
         )
-        self._store.put_new(key, body, metadata=facts.metadata(), content_type=_CONTENT_TYPE)
+        key = key_of(name)
+        with body_of(source, sha256=facts.sha256, md5=md5, limit_s=self._limit_s, abandoned=abandoned) as body:
+            self._store.put_new(key, body, metadata=facts.metadata(), content_type=_CONTENT_TYPE)
         return ArchiveRef(
             session_id=facts.session_id,
             workspace_id=facts.workspace_id,
             token=facts.token,
             generation=facts.generation,
             key=key,
-            size_bytes=len(body),
+            size_bytes=body.size_bytes,
             stored_at=utc_now(),
         )
 
     def newest_first(self, workspace_id: str, session_id: str) -> tuple[ArchiveRef, ...]:
-        """Return all archives of a session; objects with other names are passed over."""
-        found = []
-        for item in self._store.list(prefix_of(workspace_id, session_id)):
-            name = parse_key(item.key)
-            if name is not None:
-                found.append(
-                    ArchiveRef(
-                        session_id=name.session_id,
-                        workspace_id=name.workspace_id,
-                        token=name.token,
-                        generation=name.generation,
-                        key=item.key,
-                        size_bytes=item.size_bytes,
-                        stored_at=item.stored_at,
-                    )
-                )
-        return tuple(sorted(found, key=lambda ref: ref.order, reverse=True))
+        """Return all archives of a session but legacy ones; objects with other names are passed over."""
+        refs = (archive_ref(item) for item in self._store.list(prefix_of(workspace_id, session_id)))
+        return tuple(sorted((ref for ref in refs if ref is not None), key=lambda ref: ref.order, reverse=True))
 
-    def fetch(self, ref: ArchiveRef) -> bytes:
-        """Return an archive's bytes, of the size that the listing gave.
+    def find_legacy(self, workspace_id: str, session_id: str, prefix: str) -> tuple[ArchiveRef, ...]:
+        """Return the zips that a Node service left for a session, the last stored first."""
+        found = self._store.heads(legacy_keys(workspace_id, session_id, prefix))
+        refs = (
+            ArchiveRef(
+                session_id=session_id,
+                workspace_id=workspace_id,
+                token=0,
+                generation=0,
+                key=item.key,
+                size_bytes=item.size_bytes,
+                stored_at=item.stored_at,
+                legacy=True,
+            )
+            for item in found
+        )
+        return tuple(sorted(refs, key=lambda ref: ref.stored_at, reverse=True))
+
+    def fetch(self, ref: ArchiveRef, into: Path, *, abandoned: Event | None = None) -> None:
+        """Receive an archive into the new file `into`, of the size that the listing gave.
 
         Raises:
-            ArchiveDamagedError: they are not what was stored; use an older archive.
+            ArchiveDamagedError: it is not what was stored; use an older archive.
         """
-        body = self._store.get(ref.key, max_bytes=MAX_ARCHIVE_BYTES)
-        if len(body) != ref.size_bytes:
-            raise ArchiveDamagedError("archive has another size than listed", key=ref.key, size_bytes=len(body))
-        return body
+        self._store.get(ref.key, into, size_bytes=ref.size_bytes, abandoned=abandoned)
 
     def delete(self, ref: ArchiveRef) -> None:
         """Remove one archive."""

@@ -3,15 +3,18 @@
 Make it once in a process, after any fork; it is safe to use from several threads.
 """
 
-from functools import partial
+from datetime import datetime
 from typing import Any
 from urllib.parse import SplitResult
 
 import certifi
 import urllib3  # type: ignore[import-untyped]  # typed only from version 2 on
 from minio import Minio
+from minio.credentials.credentials import Credentials
+from minio.helpers import DictType
 
-from daemon.objectstore.config import ObjectStoreConfig
+from daemon.objectstore.body import Body
+from daemon.objectstore.config import ObjectStoreConfig, StoreTimeouts
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -57,9 +60,8 @@ def _make(config: ObjectStoreConfig, *, connect_s: float, read_s: float, tries: 
         timeout=urllib3.Timeout(connect=connect_s, read=read_s),
         **tls,
     )
-    # urllib3 1.26 does not heed redirect=0 above and would send a signed request wherever an answer points.
-    pool.urlopen = partial(pool.urlopen, redirect=False)
-    client = Minio(
+    _adapt(pool, config.timeouts)
+    client = _Client(
         config.host,
         config.access_key,
         config.secret_key,
@@ -71,6 +73,37 @@ def _make(config: ObjectStoreConfig, *, connect_s: float, read_s: float, tries: 
     if config.path_prefix:
         _prepend_path(client, config.path_prefix.rstrip("/"))
     return client
+
+
+class _Client(Minio):
+    """minio's client, which here also sends a `Body`: its digests are known, so it is not read for them."""
+
+    def _build_headers(
+        self, host: str, headers: DictType | None = None, body: Any = None, creds: Credentials | None = None
+    ) -> tuple[DictType, datetime]:
+        if not isinstance(body, Body):
+            return super()._build_headers(host, headers, body, creds)
+        known: DictType = {"Content-Length": str(body.size_bytes), "Content-MD5": body.content_md5}
+        made, date = super()._build_headers(host, {**(headers or {}), **known}, b"", creds)
+        if not self._base_url.is_https:
+            # Over TLS it stays UNSIGNED-PAYLOAD, as minio and R2 have it; MD5 is checked either way.
+            made["x-amz-content-sha256"] = body.sha256
+        return made, date
+
+
+def _adapt(pool: Any, times: StoreTimeouts) -> None:
+    """Give requests with a `Body` the time limit of their size, and let no request follow a redirect."""
+    send = pool.urlopen
+
+    def urlopen(method: str, url: str, **asked: Any) -> Any:
+        body = asked.get("body")
+        if isinstance(body, Body):
+            read_s = times.answer_limit_s(body.size_bytes)
+            asked["timeout"] = urllib3.Timeout(connect=times.connect_s, read=read_s)
+        # urllib3 1.26 does not heed redirect=0 of the pool and would send a signed request wherever an answer points.
+        return send(method, url, **{**asked, "redirect": False})
+
+    pool.urlopen = urlopen
 
 
 def _prepend_path(client: Minio, prefix: str) -> None:

@@ -7,23 +7,35 @@ from urllib.parse import urlsplit
 from daemon.core.errors import SettingsError
 from daemon.core.sections import ObjectStoreSettings
 
+_BUFFERED_BYTES = 8 << 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreTimeouts:
     """Limits of one request, in seconds.
 
-    urllib3's connect limit also bounds handing the whole body to the kernel: 20 s for an archive of 3 MB asks for
-    1.2 Mbit/s. `read_s` waits for the answer, between two pieces of it; `transfer_s` bounds a whole download.
+    `connect_s` also bounds, inside urllib3, handing one piece of a body to the kernel. `read_s` waits for the answer,
+    and between two pieces of it.
     """
 
     connect_s: float = 20.0
     read_s: float = 30.0
     transfer_s: float = 120.0
+    """Each try to send or receive an object has this long, and the time it takes at `min_bytes_per_s`."""
+    min_bytes_per_s: int = 100_000
     tries: int = 3
     """Further tries after the first, for answers that may be better next time."""
     backoff_s: float = 0.5
     check_s: float = 3.0
     """Limit of a health check, which is never repeated."""
+
+    def transfer_limit_s(self, size_bytes: int) -> float:
+        """Return how long the bytes of an object may be under way."""
+        return self.transfer_s + size_bytes / self.min_bytes_per_s
+
+    def answer_limit_s(self, size_bytes: int) -> float:
+        """Return how long to wait for the answer after a body was sent: its end may still lie in the kernel."""
+        return self.read_s + min(size_bytes, _BUFFERED_BYTES) / self.min_bytes_per_s
 
 
 @dataclass(frozen=True, kw_only=True)

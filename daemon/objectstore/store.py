@@ -1,10 +1,14 @@
 """One bucket of an S3 server: put once, get verified, look, list, delete. Blocking; safe from several threads.
 
-Uses only what R2, its local version and OpenStack Swift all do. Every error is one of ours (see `errors`).
+Uses only what R2, its local version and OpenStack Swift all do. Every error is one of ours (see `errors`). Objects go
+through in pieces: none is ever in memory as a whole.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import structlog
@@ -17,10 +21,12 @@ from daemon.core.errors import (
     ObjectNotFoundError,
     ObjectStoreUnavailableError,
 )
+from daemon.objectstore.body import Body
 from daemon.objectstore.client import make_client
 from daemon.objectstore.config import ObjectStoreConfig
 from daemon.objectstore.errors import RAISED, not_s3, status_and_code, translate, translated
 from daemon.objectstore.facts import ObjectFacts, metadata_headers, read_head, read_length, read_metadata
+from daemon.objectstore.landing import Landing, landing
 from daemon.objectstore.listing import Page, read_page
 from daemon.objectstore.usage import UsageCounter
 
@@ -40,10 +46,10 @@ class ObjectStore:
         self.bucket = config.bucket
         self.usage = UsageCounter()
         self._client = client or make_client(config)
-        self._transfer_s = config.timeouts.transfer_s
+        self._timeouts = config.timeouts
         self._debug = config.debug
 
-    def put_new(self, key: str, body: bytes, *, metadata: Mapping[str, str], content_type: str) -> str:
+    def put_new(self, key: str, body: Body, *, metadata: Mapping[str, str], content_type: str) -> str:
         """Store `body` under a key that nobody has used, and return its ETag.
 
         On return the store has confirmed the MD5 of what it holds. Storing the same bytes again is no error.
@@ -55,18 +61,17 @@ class ObjectStore:
             ArchiveDamagedError: stored, but not as it was sent.
         """
         headers: _Headers = {"Content-Type": content_type, "If-None-Match": "*", **metadata_headers(metadata)}
-        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
         began_mono_s = mono_s()
-        self.usage.add(class_a=1, sent_bytes=len(body))
+        self.usage.add(class_a=1, sent_bytes=body.size_bytes)
         try:
             # The public put_object() would send If-None-Match as metadata; this one sends and signs it as it is.
-            etag = self._client._put_object(self.bucket, key, body, headers).etag
+            etag = self._client._put_object(self.bucket, key, body, headers).etag  # type: ignore[arg-type]  # see client
         except RAISED as error:
             if not _condition_failed(error):
                 raise translate(error, "put", bucket=self.bucket, key=key) from error
-            etag = self._etag_in_the_way(key, md5)
-        self._trace("put", key, began_mono_s, size_bytes=len(body))
-        if etag != md5:
+            etag = self._etag_in_the_way(key, body.md5)
+        self._trace("put", key, began_mono_s, size_bytes=body.size_bytes)
+        if etag != body.md5:
             raise ArchiveDamagedError("the store reports another MD5 than that of what was sent", key=key)
         return etag
 
@@ -80,62 +85,70 @@ class ObjectStore:
             raise ObjectExistsError("another object is stored under this name", bucket=self.bucket, key=key)
         return found.etag
 
-    def get(self, key: str, *, max_bytes: int) -> bytes:
-        """Return an object, verified by its length and, where its metadata has one, its SHA-256.
+    def get(self, key: str, into: Path, *, size_bytes: int, abandoned: Event | None = None) -> None:
+        """Receive an object into the new file `into`, verified by its size and the SHA-256 of its metadata, if any.
+
+        Whatever is raised, there is no file. Once `abandoned` is set, nothing more is received.
 
         Raises:
             ObjectNotFoundError: the store says that it is not there.
-            ArchiveDamagedError: larger than `max_bytes`, or not what was stored.
+            ArchiveDamagedError: of another size, or not what was stored.
             ObjectStoreUnavailableError, ObjectStoreRefusedError: nothing is known.
+            DiskLowError, UnavailableError: this disk does not take it.
         """
-        tries_left = _READ_TRIES
-        while True:
-            tries_left -= 1
-            try:
-                return self._get_once(key, max_bytes)
-            except ObjectStoreUnavailableError as error:
+        with landing(into) as file:
+            for _ in range(_READ_TRIES):
+                file.restart()
                 # urllib3 repeats requests, but not the reading of a body that broke off.
-                if not tries_left or "received_bytes" not in error.ids:
-                    raise
+                broken = self._get_once(key, file, size_bytes, abandoned or Event())
+                if broken is None:
+                    return
+            raise ObjectStoreUnavailableError(f"object was not received whole ({broken})", bucket=self.bucket, key=key)
 
-    def _get_once(self, key: str, max_bytes: int) -> bytes:
+    def _get_once(self, key: str, file: Landing, size_bytes: int, abandoned: Event) -> str | None:
+        """Receive an object; the answer is why its body broke off, None if it did not."""
         began_mono_s = mono_s()
         self.usage.add(class_b=1)
         with translated("get", bucket=self.bucket, key=key):
             response = self._client.get_object(self.bucket, key)
         try:
-            size = read_length(response.headers)
-            if size is None or not response.headers.get("ETag"):
+            found = read_length(response.headers)
+            if found is None or not response.headers.get("ETag"):
                 raise not_s3("get", bucket=self.bucket, key=key)
-            if size > max_bytes:
-                raise ArchiveDamagedError("object is too large", key=key, size_bytes=size, limit_bytes=max_bytes)
-            body = self._read(response, size, key)
+            if found != size_bytes:
+                raise ArchiveDamagedError("object has another size", key=key, size_bytes=found, expected=size_bytes)
+            sha256, broken = self._receive(response, size_bytes, file, abandoned)
         finally:
             response.close()
             response.release_conn()
-        self.usage.add(received_bytes=len(body))
-        self._trace("get", key, began_mono_s, size_bytes=len(body))
-        expected = read_metadata(response.headers).get("sha256")
-        if expected is not None and hashlib.sha256(body).hexdigest() != expected:
-            raise ArchiveDamagedError("object does not match its SHA-256", bucket=self.bucket, key=key)
-        return body
+        if broken is None:
+            self._trace("get", key, began_mono_s, size_bytes=size_bytes)
+            expected = read_metadata(response.headers).get("sha256")
+            if expected is not None and sha256 != expected:
+                raise ArchiveDamagedError("object does not match its SHA-256", bucket=self.bucket, key=key)
+        return broken
 
-    def _read(self, response: Any, size: int, key: str) -> bytes:
-        deadline_mono_s = mono_s() + self._transfer_s
-        body, cause = bytearray(), "cut short"
-        try:
-            while len(body) < size and (chunk := response.read(min(_CHUNK_BYTES, size - len(body)))):
-                body += chunk
-                if mono_s() > deadline_mono_s:
-                    cause = "too slow"
-                    break
-        except RAISED as error:
-            cause = type(error).__name__
-        if len(body) != size:
-            raise ObjectStoreUnavailableError(
-                f"object was not received whole ({cause})", key=key, received_bytes=len(body), size_bytes=size
-            )
-        return bytes(body)
+    def _receive(self, response: Any, size_bytes: int, file: Landing, abandoned: Event) -> tuple[str, str | None]:
+        """Write a body to the file; gives its SHA-256 and why it broke off, None if it is whole."""
+        deadline_mono_s = mono_s() + self._timeouts.transfer_limit_s(size_bytes)
+        digest, left = hashlib.sha256(), size_bytes
+        while left:
+            if abandoned.is_set():
+                raise ObjectStoreUnavailableError("receiving was given up")
+            if mono_s() > deadline_mono_s:
+                raise ObjectStoreUnavailableError("receiving is too slow", left_bytes=left, size_bytes=size_bytes)
+            try:
+                # As it was sent: an object that is said to be encoded is of no other size than the listed one.
+                piece = response.read(min(_CHUNK_BYTES, left), decode_content=False)
+            except RAISED as error:
+                return "", type(error).__name__
+            if not piece:
+                return "", "cut short"
+            file.write(piece)
+            digest.update(piece)
+            self.usage.add(received_bytes=len(piece))
+            left -= len(piece)
+        return digest.hexdigest(), None
 
     def head(self, key: str) -> ObjectFacts:
         """Return what is known of an object.
@@ -143,14 +156,33 @@ class ObjectStore:
         Raises:
             ObjectNotFoundError, ObjectStoreUnavailableError, ObjectStoreRefusedError: see `errors`.
         """
+        found = self.heads([key])
+        if not found:
+            raise ObjectNotFoundError("no such object", action="head", bucket=self.bucket, key=key)
+        return found[0]
+
+    def heads(self, keys: Iterable[str]) -> tuple[ObjectFacts, ...]:
+        """Return what is known of those of these objects that are there.
+
+        Raises:
+            ObjectStoreUnavailableError, ObjectStoreRefusedError: nothing is known; none missing is ever left out.
+        """
+        found: list[ObjectFacts] = []
+        absent: list[str] = []
+        for key in keys:
+            try:
+                found.append(self._head(key))
+            except ObjectNotFoundError:
+                absent.append(key)
+        if absent and not found:
+            self._confirm_absence(absent[0])
+        return tuple(found)
+
+    def _head(self, key: str) -> ObjectFacts:
         began_mono_s = mono_s()
         self.usage.add(class_b=1)
-        try:
-            with translated("head", bucket=self.bucket, key=key):
-                headers = self._client._execute("HEAD", self.bucket, key).headers
-        except ObjectNotFoundError:
-            self._confirm_absence(key)
-            raise
+        with translated("head", bucket=self.bucket, key=key):
+            headers = self._client._execute("HEAD", self.bucket, key).headers
         self._trace("head", key, began_mono_s)
         facts = read_head(key, headers)
         if facts is None:
@@ -160,16 +192,34 @@ class ObjectStore:
     def _confirm_absence(self, key: str) -> None:
         """Ask again by GET: a HEAD answer has no body, so it cannot tell a missing object from a missing bucket."""
         self.usage.add(class_b=1)
-        with translated("head", bucket=self.bucket, key=key):
+        with contextlib.suppress(ObjectNotFoundError), translated("head", bucket=self.bucket, key=key):
             response = self._client.get_object(self.bucket, key)
             response.close()
             response.release_conn()
+            raise ObjectStoreUnavailableError("the object was just stored", bucket=self.bucket, key=key)
 
     def list(self, prefix: str, *, start_after: str | None = None, limit: int | None = None) -> list[ObjectFacts]:
         """Return the objects whose keys begin with `prefix`, in the order of their keys; each page is one request.
 
         Raises:
             ObjectStoreUnavailableError, ObjectStoreRefusedError: nothing is known; an empty list is an answer.
+        """
+        found: list[ObjectFacts] = []
+        token: str | None = None
+        while True:
+            page = self.page(prefix, token=token, start_after=start_after, limit=limit)
+            found += page.objects
+            token = page.next_token
+            if token is None or (limit is not None and len(found) >= limit):
+                return found[:limit]
+
+    def page(
+        self, prefix: str, *, token: str | None = None, start_after: str | None = None, limit: int | None = None
+    ) -> Page:
+        """Return one page of a listing, up to 1000 objects: the first one, or the one that `token` stands for.
+
+        Raises:
+            ObjectStoreUnavailableError, ObjectStoreRefusedError: nothing is known; an empty page is an answer.
         """
         query = {
             "list-type": "2",
@@ -179,14 +229,9 @@ class ObjectStore:
         }
         if start_after:
             query["start-after"] = start_after
-        found: list[ObjectFacts] = []
-        while limit is None or len(found) < limit:
-            page = self._page(query, prefix)
-            found += page.objects
-            if page.next_token is None:
-                break
-            query["continuation-token"] = page.next_token
-        return found[:limit]
+        if token:
+            query["continuation-token"] = token
+        return self._page(query, prefix)
 
     def _page(self, query: Mapping[str, str], prefix: str) -> Page:
         began_mono_s = mono_s()
@@ -194,7 +239,7 @@ class ObjectStore:
         with translated("list", bucket=self.bucket, key=prefix):
             response = self._client._execute("GET", self.bucket, query_params=dict(query))
         page = read_page(response.data)
-        if page is None:
+        if page is None or page.next_token == query.get("continuation-token", ""):
             raise not_s3("list", bucket=self.bucket, key=prefix)
         self._trace("list", prefix, began_mono_s, found=len(page.objects))
         return page

@@ -1,15 +1,20 @@
 """The same tests on every S3 server, and a scripted one for the answers that no real server can be made to give."""
 
 import contextlib
+import hashlib
+import io
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from daemon.core.ids import new_id
+from daemon.objectstore.body import Body
 from daemon.objectstore.catalogue import Catalogue
 from daemon.objectstore.config import ObjectStoreConfig, StoreTimeouts
 from daemon.objectstore.store import ObjectStore
@@ -40,7 +45,36 @@ def store(config: ObjectStoreConfig) -> ObjectStore:
 @pytest.fixture
 def catalogue(store: ObjectStore) -> Catalogue:
     """The archives in it."""
-    return Catalogue(store)
+    return Catalogue(store, lambda size_bytes: 60)
+
+
+def md5_of(content: bytes) -> str:
+    """The MD5 in hexadecimal, as stores have it in ETags."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def body_of(content: bytes, *, limit_s: float = 60) -> Body:
+    """These bytes, ready to be sent."""
+    return Body(
+        io.BytesIO(content),
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        md5=md5_of(content),
+        limit_s=limit_s,
+    )
+
+
+def received(store: ObjectStore, key: str, size_bytes: int) -> bytes:
+    """An object's bytes; whatever goes wrong, no file is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "object")
+        try:
+            store.get(key, path, size_bytes=size_bytes)
+        except BaseException:
+            assert not path.exists(), "a file of a failed transfer was left"
+            raise
+        assert path.stat().st_mode & 0o777 == 0o600
+        return path.read_bytes()
 
 
 @pytest.fixture

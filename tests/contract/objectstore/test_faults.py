@@ -14,7 +14,7 @@ from daemon.core.errors import (
 )
 from daemon.objectstore.check import StoreCheck
 from daemon.objectstore.store import ObjectStore
-from tests.contract.objectstore.conftest import Answer, Script, s3_error
+from tests.contract.objectstore.conftest import Answer, Script, body_of, received, s3_error
 
 HTML = b"<html><body>an error page</body></html>"
 ETAG_OF_BODY = '"841a2d689ad86bd1611447453c22c6fc"'
@@ -22,11 +22,11 @@ STORED_AT = "Mon, 23 Nov 2026 02:00:00 GMT"
 
 
 def put(store: ObjectStore) -> str:
-    return store.put_new("k", b"body", metadata={}, content_type="application/zip")
+    return store.put_new("k", body_of(b"body"), metadata={}, content_type="application/zip")
 
 
 CALLS: dict[str, Callable[[ObjectStore], object]] = {
-    "get": lambda store: store.get("k", max_bytes=100),
+    "get": lambda store: received(store, "k", 4),
     "head": lambda store: store.head("k"),
     "list": lambda store: store.list("p/"),
     "put": put,
@@ -88,7 +88,7 @@ def test_a_success_page_that_is_no_listing_is_not_an_empty_one(scripted: Script)
 
 def test_a_success_page_that_is_no_object_is_not_taken_for_one(scripted: Script) -> None:
     with pytest.raises(ObjectStoreRefusedError):
-        ObjectStore(scripted(Answer(200, HTML, "text/html")).config).get("k", max_bytes=1000)
+        received(ObjectStore(scripted(Answer(200, HTML, "text/html")).config), "k", 4)
 
 
 def test_a_lost_answer_to_a_put_is_found_out(scripted: Script) -> None:
@@ -119,9 +119,9 @@ def test_a_head_of_a_missing_bucket_is_not_an_absent_object(scripted: Script) ->
 def test_a_body_that_breaks_off_is_received_again(scripted: Script) -> None:
     cut = Answer(200, b"bo", cut=True, ETag=ETAG_OF_BODY, Content_Length="4")
     whole = Answer(200, b"body", ETag=ETAG_OF_BODY)
-    assert ObjectStore(scripted(cut, whole).config).get("k", max_bytes=10) == b"body"
+    assert received(ObjectStore(scripted(cut, whole).config), "k", 4) == b"body"
     with pytest.raises(ObjectStoreUnavailableError):
-        ObjectStore(scripted(cut).config).get("k", max_bytes=10)
+        received(ObjectStore(scripted(cut).config), "k", 4)
 
 
 def test_a_health_check_answers_soon_and_asks_once(scripted: Script) -> None:
