@@ -3,7 +3,9 @@
 Chromium writes a blob's file before it commits the record that names it, and deletes it some time after the commit
 that dropped it. So files are linked before the database is copied (those may be gone afterwards) and again after it
 (those may not have been there before). Only a file made and deleted between the two looks could be missed; blob
-numbers grow by one (content/browser/indexed_db), so such a file leaves a gap, and then the copy is made again.
+numbers grow by one (content/browser/indexed_db), so such a file leaves a gap below a newer one, and then the copy is
+made again. Not seen is only a blob that was the newest, and whose record the page wrote and dropped within these
+milliseconds: the copy may then hold that record without its blob.
 """
 
 import os
@@ -11,7 +13,7 @@ import shutil
 import time
 from pathlib import Path
 
-from shards.profile.copying import link_or_copy, own_copy, same_file_state
+from shards.profile.copying import link_or_copy, replace_by_copy, same_file_state
 from shards.profile.files import blob_files
 
 _YOUNG_S = 10.0
@@ -34,8 +36,8 @@ def take_blobs(profile_dir: Path, into: Path, blobs: str) -> None:
 def _refresh(source: Path, target: Path) -> None:
     now, taken = source.stat(), target.stat()
     if (now.st_dev, now.st_ino) != (taken.st_dev, taken.st_ino) and not same_file_state(now, taken):
-        target.unlink()
-        link_or_copy(source, target)
+        # Never without a file in its place: the source may be deleted at this moment, and the database still name it.
+        replace_by_copy(source, target)
 
 
 def blob_numbers(root: Path, blobs: str) -> dict[str, frozenset[int]]:
@@ -73,7 +75,7 @@ def freeze_blobs(into: Path, blobs: str) -> None:
     for path in blob_files(into, blobs):
         status = os.stat(into / path)
         if status.st_nlink > 1 and status.st_mtime > young_s:
-            own_copy(into / path)
+            replace_by_copy(into / path, into / path)
 
 
 def drop_blobs(into: Path, blobs: str) -> None:

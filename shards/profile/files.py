@@ -42,6 +42,15 @@ def origins(profile_dir: Path) -> tuple[Origin, ...]:
     )
 
 
+def unknown_databases(profile_dir: Path) -> tuple[str, ...]:
+    """Return the directories of IndexedDB that are of no form known here.
+
+    Chromium is about to keep IndexedDB in SQLite (features IdbSqliteBackingStore and IdbSqliteOnDiskRollout), in
+    directories without a suffix. A copy without them would lack the login.
+    """
+    return tuple(name for name in _directories(profile_dir / INDEXED_DB) if not name.endswith((_DATABASE, _BLOBS)))
+
+
 def is_leveldb_file(name: str) -> bool:
     """Whether a file of this name is part of a LevelDB database; `LOCK`, `LOG` and temporary files are not."""
     return _LEVELDB_FILE.fullmatch(name) is not None

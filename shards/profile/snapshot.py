@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.core.errors import SnapshotError
 from shards.profile.blobs import blob_numbers, drop_blobs, freeze_blobs, may_have_missed, take_blobs
 from shards.profile.cookies import copy_closed_cookies, copy_live_cookies
-from shards.profile.files import LOCAL_STORAGE, Origin, origins, relevant_files
+from shards.profile.files import LOCAL_STORAGE, Origin, origins, relevant_files, unknown_databases
 from shards.profile.leveldb import copy_leveldb
 
 _ORIGIN_ATTEMPTS = 5
@@ -80,6 +80,12 @@ def _take(profile_dir: Path, into: Path, extra: Mapping[str, bytes], *, live: bo
 
 
 def _fill(profile_dir: Path, into: Path, extra: Mapping[str, bytes], *, live: bool) -> None:
+    if unknown := unknown_databases(profile_dir):
+        raise SnapshotError(
+            "IndexedDB is kept in a form that is not known here",
+            hint="start Chromium with --disable-features=IdbSqliteBackingStore,IdbSqliteOnDiskRollout",
+            database=unknown[0],
+        )
     copy_leveldb(profile_dir / LOCAL_STORAGE, into / LOCAL_STORAGE)
     for origin in origins(profile_dir):
         _take_origin(profile_dir, into, origin)

@@ -4,7 +4,10 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from shards.profile.leveldb_log import masked_crc
+
 BLOCK = 32768
+TABLE_BYTES = 2048
 
 
 def varint(value: int) -> bytes:
@@ -39,7 +42,7 @@ def edit(
     for number in deleted:
         out += varint(6) + varint(0) + varint(number)
     for number in new:
-        out += varint(7) + varint(1) + varint(number) + varint(2048) + text(b"smallest") + text(b"largest")
+        out += varint(7) + varint(1) + varint(number) + varint(TABLE_BYTES) + text(b"smallest") + text(b"largest")
     return out
 
 
@@ -54,11 +57,20 @@ def log_file(records: Iterable[bytes]) -> bytes:
                 continue
             part, record = record[: left - 7], record[left - 7 :]
             kind = (1 if not record else 2) if first else (4 if not record else 3)
-            out += struct.pack("<IHB", 0, len(part), kind) + part
+            out += struct.pack("<IHB", masked_crc(bytes([kind]) + part), len(part), kind) + part
             first = False
             if not record:
                 break
     return bytes(out)
+
+
+def table(number: int) -> bytes:
+    """Something of a table's size with a table's end."""
+    return (b"table %d" % number).ljust(TABLE_BYTES - 8) + bytes.fromhex("57fb808b247547db")
+
+
+def log(number: int) -> bytes:
+    return log_file([b"first of log %d" % number, b"second" * 10_000])
 
 
 def database(path: Path, *, tables: Iterable[int], logs: Iterable[int], manifest: bytes) -> Path:
@@ -69,7 +81,7 @@ def database(path: Path, *, tables: Iterable[int], logs: Iterable[int], manifest
     (path / "LOCK").touch()
     (path / "LOG").write_text("text for people")
     for number in tables:
-        (path / f"{number:06d}.ldb").write_bytes(b"table %d" % number)
+        (path / f"{number:06d}.ldb").write_bytes(table(number))
     for number in logs:
-        (path / f"{number:06d}.log").write_bytes(b"log %d" % number)
+        (path / f"{number:06d}.log").write_bytes(log(number))
     return path

@@ -1,5 +1,6 @@
 """Snapshots of profiles that tests write themselves."""
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from daemon.core.errors import SnapshotError
 from shards.profile import snapshot
-from shards.profile.blobs import may_have_missed
+from shards.profile.blobs import may_have_missed, take_blobs
 from shards.profile.cookies import copy_live_cookies
 from shards.profile.files import relevant_files
 from shards.profile.snapshot import fingerprint, take_clean, take_live
@@ -62,6 +63,28 @@ def test_a_damaged_database_leaves_nothing_behind(profile: Path, tmp_path: Path)
         with pytest.raises(SnapshotError):
             take(profile, tmp_path / "copy", extra={})
         assert not (tmp_path / "copy").exists()
+
+
+def test_an_indexeddb_in_a_form_that_is_not_known_is_never_left_out_silently(profile: Path, tmp_path: Path) -> None:
+    write(profile, "Default/IndexedDB/https_web.whatsapp.com_0/LN6UVJCI6MOL35QN", b"SQLite format 3")
+    for take in (take_live, take_clean):
+        with pytest.raises(SnapshotError, match="form that is not known"):
+            take(profile, tmp_path / "copy", extra={})
+        assert not (tmp_path / "copy").exists()
+
+
+def test_a_blob_that_cannot_be_linked_is_copied_again_when_it_grew(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    take_blobs(profile, tmp_path / "copy", BLOBS)
+    write(profile, f"{BLOBS}/1/00/2a", b"blob that grew")
+    take_blobs(profile, tmp_path / "copy", BLOBS)
+    assert (tmp_path / "copy" / f"{BLOBS}/1/00/2a").read_bytes() == b"blob that grew"
+    assert os.listdir(tmp_path / "copy" / BLOBS / "1/00") == ["2a"]
 
 
 def test_a_blob_written_during_the_copy_is_in_the_snapshot(
