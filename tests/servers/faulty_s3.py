@@ -5,7 +5,7 @@ Signatures cover the Host header, so it is passed on as the client sent it.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -21,7 +21,6 @@ from tests.servers.s3 import S3Server
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "proxy-connection"})
 _OWN = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 _SLOW_CHUNK_BYTES = 4096
-_SLOW_PAUSE_S = 0.02
 _SLOW_DOWN = (
     '<?xml version="1.0" encoding="UTF-8"?>'
     "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -61,8 +60,10 @@ class Seen:
 class FaultyS3:
     """The proxy, on a port that stays the same."""
 
-    def __init__(self, behind: S3Server) -> None:
+    def __init__(self, behind: S3Server, *, slow_pause_s: float = 0.02) -> None:
+        """`slow_pause_s` lies between two pieces of a trickling body."""
         self._behind = behind
+        self._slow_pause_s = slow_pause_s
         self._port = free_ports(1)
         self._fault = Fault.NONE
         self._times: int | None = None
@@ -88,8 +89,13 @@ class FaultyS3:
         await self._client.close()
 
     async def turn(self, fault: Fault, *, times: int | None = None) -> None:
-        """Fail in this way from now on, or only for the next so many requests that it concerns."""
+        """Fail in this way from now on, or only for the next so many requests that it concerns.
+
+        Connections that hang break now.
+        """
         self._fault, self._times = fault, times
+        self._over.set()
+        self._over = asyncio.Event()
         if fault is Fault.REFUSE:
             await self._close()
         elif self._runner is None:
@@ -150,7 +156,7 @@ class FaultyS3:
                 if cut_at is not None and len(body) >= cut_at:
                     return None
                 if seen.fault is Fault.SLOW_BODIES:
-                    await asyncio.sleep(_SLOW_PAUSE_S)
+                    await asyncio.sleep(self._slow_pause_s)
         except (ConnectionError, aiohttp.ClientError, asyncio.IncompleteReadError):
             return None
         return bytes(body) if len(body) == seen.announced_bytes else None
@@ -178,10 +184,12 @@ class FaultyS3:
         response = web.StreamResponse(status=answer.status, headers=headers)
         cut = seen.fault is Fault.CUT_BODIES and content
         seen.status = None if cut else answer.status
-        await response.prepare(request)
         with contextlib.suppress(ConnectionError):
-            async for chunk in _pieces(content, seen.fault):
+            await response.prepare(request)
+            for chunk in _pieces(content, seen.fault):
                 await response.write(chunk)
+                if seen.fault is Fault.SLOW_BODIES:
+                    await asyncio.sleep(self._slow_pause_s)
             if cut:
                 return _broken(request, response)
             await response.write_eof()
@@ -194,15 +202,13 @@ def _app(take: object) -> web.Application:
     return app
 
 
-async def _pieces(content: bytes, fault: Fault) -> AsyncIterator[bytes]:
-    """Yield the content as the fault has it: whole, its first half, or slowly."""
+def _pieces(content: bytes, fault: Fault) -> Iterator[bytes]:
+    """Yield the content as the fault has it: whole, its first half, or in small pieces."""
     if fault is Fault.CUT_BODIES:
         content = content[: len(content) // 2]
     step = _SLOW_CHUNK_BYTES if fault is Fault.SLOW_BODIES else len(content) or 1
     for start in range(0, len(content), step):
         yield content[start : start + step]
-        if fault is Fault.SLOW_BODIES:
-            await asyncio.sleep(_SLOW_PAUSE_S)
 
 
 def _broken(request: web.Request, response: web.StreamResponse | None = None) -> web.StreamResponse:

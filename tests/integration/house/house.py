@@ -89,8 +89,19 @@ class Receiver:
 class House:
     """Coordinator, shards, stand-in and webhook receiver."""
 
-    def __init__(self, home: Path, redis_url: str, s3: dict[str, str], *, shards: int = 1, **settings: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        redis_url: str,
+        s3: dict[str, str],
+        *,
+        shards: int = 1,
+        shard_module: str = "shards",
+        **settings: str,
+    ) -> None:
+        """`shard_module` is what a shard is started with, by `python -m`."""
         self.home = home
+        self._shard_module = shard_module
         self.standin = StandIn(sync_ms=200, ref_ttl_ms=20_000)
         self.receiver = Receiver()
         self.shard_names = [f"shard_{i:02d}" for i in range(shards)]
@@ -158,7 +169,8 @@ class House:
 
     def command(self, name: str) -> list[str]:
         """Return how the coordinator or a shard is started normally."""
-        return [sys.executable, "-m", *(["daemon"] if name == "coordinator" else ["shards", "--name", name])]
+        module = ["daemon"] if name == "coordinator" else [self._shard_module, "--name", name]
+        return [sys.executable, "-m", *module]
 
     async def start(self, name: str, command: Sequence[str] | None = None) -> None:
         """Start the coordinator or a shard, or another `command` in its place; its log is `<home>/<name>.log`."""

@@ -1,0 +1,39 @@
+"""What lies in the bucket, asked past every proxy and read by the product's own checks."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from daemon.objectstore.archives import Archives
+from shards.archive.unpack import UnpackLimits, unpack
+from tests.servers.s3 import S3Server
+
+_WORKSPACE = "1"
+
+
+async def stored_orders(s3: S3Server, session_id: str) -> list[tuple[int, int]]:
+    """Return the `(token, generation)` of every archive of a session, newest first."""
+    with ThreadPoolExecutor(1) as threads:
+        return [ref.order for ref in await Archives(s3.config(), threads).newest_first(_WORKSPACE, session_id)]
+
+
+async def verify_archives(s3: S3Server, session_ids: Sequence[str]) -> None:
+    """Check that every archive of these sessions is whole, and that no two are of one generation."""
+    with ThreadPoolExecutor(2) as threads, tempfile.TemporaryDirectory() as folder:
+        archives = Archives(s3.config(), threads)
+        for session_id in session_ids:
+            found = await archives.newest_first(_WORKSPACE, session_id)
+            orders = [ref.order for ref in found]
+            assert found and len(set(orders)) == len(orders), orders
+            for ref in found:
+                path = Path(folder, ref.key.replace("/", "_"))
+                await archives.fetch(ref, path)
+                await asyncio.to_thread(partial(_verify, path, session_id, ref.order))
+
+
+def _verify(path: Path, session_id: str, order: tuple[int, int]) -> None:
+    manifest = unpack(path, path.with_suffix(".files"), limits=UnpackLimits(), session_id=session_id)
+    assert (manifest.token, manifest.generation) == order
