@@ -14,6 +14,7 @@ from daemon.core.loops import run_every
 from daemon.sessions.record import SessionRecord
 from shards.context import ShardContext
 from shards.intake import Intake
+from shards.profile.marker import read_left_clean
 
 log = structlog.get_logger()
 
@@ -41,20 +42,31 @@ class Leftovers:
         records = {record.session_id: record for record in await self._shard.registry.records.get_many(present)}
         ended = {grave.session_id for grave in await self._shard.registry.tombstones.all()} if present else set()
         for session_id in present:
-            if not needless(records.get(session_id), here=self._shard.identity.name, ended=session_id in ended):
+            left = await self._left_clean(session_id)
+            here = self._shard.identity.name
+            if not needless(records.get(session_id), here=here, ended=session_id in ended, left=left):
                 continue
             if self._intake.runner(session_id) is None:
                 remove = partial(self._shard.layout.remove_profile, session_id)
                 await asyncio.get_running_loop().run_in_executor(self._shard.executor, remove)
                 log.info("profile removed from this shard", session_id=session_id)
 
+    async def _left_clean(self, session_id: str) -> tuple[int, int] | None:
+        read = partial(read_left_clean, self._shard.layout.profile_dir(session_id))
+        left = await asyncio.get_running_loop().run_in_executor(self._shard.executor, read)
+        return left.order if left else None
 
-def needless(record: SessionRecord | None, *, here: str, ended: bool) -> bool:
-    """Whether the profile of a session that does not run here may be removed; `ended`: it has a tombstone."""
+
+def needless(record: SessionRecord | None, *, here: str, ended: bool, left: tuple[int, int] | None = None) -> bool:
+    """Whether the profile of a session that does not run here may be removed; `ended`: it has a tombstone.
+
+    `left` is the `(token, generation)` that a clean exit left here: if no store has anything as new, it stays.
+    """
     if record is None:
         return ended
     if record.shard == here:
         return False
     if not record.paired:
         return True
-    return record.shard is not None and (record.hot_copy is not None or record.archive is not None)
+    stored = [facts.order for facts in (record.hot_copy, record.archive) if facts is not None]
+    return record.shard is not None and bool(stored) and (left is None or left <= max(stored))

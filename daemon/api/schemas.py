@@ -92,6 +92,9 @@ class SessionBody(BaseModel):
     pushname: str | None
     paired: bool = Field(description="A phone has linked it and has not logged it out.")
     hot_copy: CopyBody | None
+    hot_copy_reason: str | None = Field(
+        description="`too_large` when the newest copy is in R2 only, else null.", examples=[None]
+    )
     archive: ArchiveBody | None
     last_backup_at: Instant | None = Field(description="The newer of hot copy and archive.")
     restored_from: str | None = Field(description="`redis`, `r2`, `local`, or null for a fresh profile.")

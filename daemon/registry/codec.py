@@ -32,10 +32,17 @@ def to_text(value: object) -> str:
             return iso(value)
         case CopyFacts():
             return _facts_to_text(value)
+        case (int(token), int(generation)):
+            return f"{token}-{generation}"
         case Mapping():
             return json.dumps(dict(value), separators=(",", ":"))
         case _:
             return str(value)
+
+
+def _order_from_text(text: str) -> tuple[int, int]:
+    token, _, generation = text.partition("-")
+    return (int(token), int(generation))
 
 
 _READ: dict[str, Callable[[str], Any]] = {
@@ -53,6 +60,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "void_token": int,
     "hot_copy": _facts_from_text,
     "archive": _facts_from_text,
+    "archive_begun": _order_from_text,
     "restored_at": parse_iso,
 }
 

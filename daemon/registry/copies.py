@@ -7,7 +7,10 @@ from daemon.registry.records import check_held_answer
 from daemon.sessions.record import CopyFacts
 
 HOT_COPY_TTL_MS = 30 * 86400 * 1000
-"""A TTL only so that `volatile-lru` may evict it under memory pressure; the archive in R2 remains."""
+"""A TTL only so that `volatile-lru` may evict it under memory pressure; the archive in R2 remains.
+
+Without archives there is none: then the hot copy is all there is.
+"""
 
 
 class HotCopies:
@@ -16,8 +19,10 @@ class HotCopies:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
-    async def put(self, session_id: str, token: int, body: bytes, facts: CopyFacts) -> None:
+    async def put(self, session_id: str, token: int, body: bytes, facts: CopyFacts, *, evictable: bool = True) -> None:
         """Replace the hot copy and the record's facts about it, both or neither.
+
+        `evictable` says that Redis may drop it when memory is short, as an archive exists.
 
         Raises:
             StaleTokenError: a newer holder exists; nothing was changed.
@@ -26,7 +31,7 @@ class HotCopies:
         answer = await self._link.run_binary(
             "put_hot_copy",
             [keys.hot_copy(session_id), keys.record(session_id), keys.token(session_id)],
-            [token, body, HOT_COPY_TTL_MS, to_text(facts)],
+            [token, body, HOT_COPY_TTL_MS if evictable else 0, to_text(facts)],
         )
         check_held_answer(answer, session_id, token)
 

@@ -63,6 +63,8 @@ class SessionRecord:
     """Copies with this token or a lower one belong to a login that was ended on purpose, and are never restored."""
     hot_copy: CopyFacts | None = None
     archive: CopyFacts | None = None
+    archive_begun: tuple[int, int] | None = None
+    """`(token, generation)` of the last archive that was begun, written before it is sent: R2 holds none above it."""
     hot_copy_reason: str | None = None
     """Why the newest copy is in R2 only, as a stable word: `too_large`; None when it is in Redis as well."""
     restored_from: str | None = None

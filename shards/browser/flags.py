@@ -68,6 +68,8 @@ class BrowserSpec:
     sandbox: bool = True
     extra_args: tuple[str, ...] = ()
     user_agent: str | None = None
+    tmp_dir: Path | None = None
+    """Where Chromium's temporary files go; short, as it makes a socket there. None: where the system has them."""
     pgid_file: Path | None = None
 
 

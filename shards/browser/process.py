@@ -199,7 +199,7 @@ def _spawn(spec: BrowserSpec) -> "subprocess.Popen[bytes]":
             stderr=subprocess.PIPE,
             start_new_session=True,
             # Not ours: it holds secrets, and Chromium runs code from the web.
-            env=child_environment(),
+            env=child_environment() | ({"TMPDIR": str(spec.tmp_dir)} if spec.tmp_dir else {}),
         )
     except OSError as error:
         raise BrowserError(

@@ -3,19 +3,22 @@
     <root>/<shard>/sessions/<session_id>/    live profiles
     <root>/<shard>/sessions/.<anything>      on its way in (unpacking) or out (removal)
     <root>/<shard>/tmp/                      snapshots; on the same file system, so that files can be linked
+    <system's tmp>/blazz-<hash>-<shard>/     Chromium's temporary files; elsewhere, as a full disk would kill Chromium
 
 All directories can be entered by their owner only. A session id cannot start with a dot.
 """
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.core.errors import InvalidInputError
+from daemon.core.errors import FatalError, InvalidInputError
 from daemon.core.files import private_directory
 from daemon.core.ids import check_id, check_shard_name
 
@@ -28,10 +31,13 @@ class ShardLayout:
         self.sessions_dir = private_directory(self.root / "sessions")
         self.tmp_dir = private_directory(self.root / "tmp")
         self.root.chmod(0o700)
+        # The hash keeps installations apart; the path is short, as Chromium makes a socket there.
+        place = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:10]
+        self.browser_tmp_dir = _own_directory(Path(tempfile.gettempdir(), f"blazz-{place}-{shard}"))
 
     def sweep(self) -> int:
         """Remove what a killed process of this shard left half done; return how many. Call once at start."""
-        leftovers = [*self.tmp_dir.iterdir(), *self.sessions_dir.glob(".*")]
+        leftovers = [*self.tmp_dir.iterdir(), *self.sessions_dir.glob(".*"), *self.browser_tmp_dir.iterdir()]
         for path in leftovers:
             _delete(path)
         return len(leftovers)
@@ -66,14 +72,33 @@ class ShardLayout:
             return
         _delete(aside)
 
+    def new_browser_tmp(self) -> Path:
+        """Return a new private directory for one Chromium's temporary files; removed like `new_temporary`'s."""
+        return Path(tempfile.mkdtemp(dir=self.browser_tmp_dir))
+
+    def new_temporary(self, purpose: str) -> Path:
+        """Return a new private directory; the caller removes it, and after a crash `sweep` does."""
+        return Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=self.tmp_dir))
+
     @contextlib.contextmanager
     def temporary(self, purpose: str) -> Iterator[Path]:
         """Give a new private directory that is gone afterwards, even when its use failed."""
-        path = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=self.tmp_dir))
+        path = self.new_temporary(purpose)
         try:
             yield path
         finally:
             _delete(path)
+
+
+def _own_directory(path: Path) -> Path:
+    """Make a directory where everybody may write; never use, and so never sweep, one that somebody else put there."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise FatalError("a directory for temporary files belongs to somebody else", hint="remove it", path=path)
+    path.chmod(0o700)
+    return path
 
 
 def _delete(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The session's Chromium from start to exit. Owns the process and the open page; knows nothing of leases or Redis."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class Browsing:
         self._profile_dir = profile_dir
         self._process: BrowserProcess | None = None
         self._opened: Opened | None = None
+        self._tmp_dir: Path | None = None
 
     @property
     def is_open(self) -> bool:
@@ -37,7 +39,8 @@ class Browsing:
             BrowserError, PageTimeoutError: it did not come up; nothing is left running.
         """
         settings = self._shard.settings.browser
-        spec = browser_spec(settings, self._profile_dir, self._shard.notes_dir, self._session_id)
+        self._tmp_dir = self._shard.layout.new_browser_tmp()
+        spec = browser_spec(settings, self._profile_dir, self._shard.notes_dir, self._tmp_dir, self._session_id)
         self._process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
         self._opened = await open_page(self._process, settings, self._shard.bundle, restored.overlay)
         return self._opened
@@ -77,6 +80,7 @@ class Browsing:
             raise
         if not clean:
             log.warning("Chromium did not end by itself", exit_status=opened.process.exited.result())
+        self._clear_tmp()
         return clean
 
     async def discard(self) -> None:
@@ -84,6 +88,12 @@ class Browsing:
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.discard()
+        self._clear_tmp()
+
+    def _clear_tmp(self) -> None:
+        tmp_dir, self._tmp_dir = self._tmp_dir, None
+        if tmp_dir is not None:
+            self._shard.executor.submit(shutil.rmtree, tmp_dir, ignore_errors=True)
 
     def kill(self) -> None:
         """Kill Chromium at once, whatever state it is in."""

@@ -40,7 +40,9 @@ class Opened:
         await self.process.close(_CLOSE_PAGE_S)
 
 
-def browser_spec(settings: BrowserSettings, profile_dir: Path, notes_dir: Path, session_id: str) -> BrowserSpec:
+def browser_spec(
+    settings: BrowserSettings, profile_dir: Path, notes_dir: Path, tmp_dir: Path, session_id: str
+) -> BrowserSpec:
     """Return what to start for a session."""
     return BrowserSpec(
         chromium_path=settings.chromium_path,
@@ -49,6 +51,7 @@ def browser_spec(settings: BrowserSettings, profile_dir: Path, notes_dir: Path, 
         sandbox=settings.sandbox_on,
         extra_args=settings.extra_args,
         user_agent=settings.user_agent,
+        tmp_dir=tmp_dir,
         pgid_file=notes_dir / f"{session_id}{SUFFIX}",
     )
 

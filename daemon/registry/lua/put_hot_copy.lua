@@ -1,6 +1,6 @@
 -- Store a hot copy and say so in the record, both or neither, as the holder of the lease.
 -- KEYS 1 hot copy, 2 record, 3 token
--- ARGV 1 the holder's token, 2 bytes, 3 TTL in ms, 4 facts as JSON
+-- ARGV 1 the holder's token, 2 bytes, 3 TTL in ms (0: none), 4 facts as JSON
 -- RETURNS 1 written, 0 no such record, -1 a newer token exists
 if redis.call('EXISTS', KEYS[2]) == 0 then
   return 0
@@ -8,6 +8,9 @@ end
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then
   return -1
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('HSET', KEYS[2], 'hot_copy', ARGV[4])
+redis.call('SET', KEYS[1], ARGV[2])
+if ARGV[3] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+redis.call('HSET', KEYS[2], 'hot_copy', ARGV[4], 'hot_copy_reason', '')
 return 1

@@ -13,8 +13,8 @@ LINKED = SessionRecord(
 )
 
 
-def may_go(record: SessionRecord | None, *, ended: bool = False) -> bool:
-    return needless(record, here="shard_00", ended=ended)
+def may_go(record: SessionRecord | None, *, ended: bool = False, left: tuple[int, int] | None = None) -> bool:
+    return needless(record, here="shard_00", ended=ended, left=left)
 
 
 def test_what_is_placed_here_stays() -> None:
@@ -35,3 +35,10 @@ def test_a_login_that_is_placed_nowhere_stays() -> None:
 def test_a_missing_record_proves_nothing_without_a_tombstone() -> None:
     assert not may_go(None)
     assert may_go(None, ended=True)
+
+
+def test_what_was_left_here_stays_until_a_store_has_something_as_new() -> None:
+    moved = replace(LINKED, shard="shard_01")
+    assert not may_go(moved, left=(1, 2))
+    assert may_go(moved, left=(1, 1))
+    assert may_go(replace(moved, archive=replace(COPY, generation=2)), left=(1, 2))
