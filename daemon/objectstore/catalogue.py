@@ -17,6 +17,8 @@ from daemon.objectstore.legacy import legacy_keys
 from daemon.objectstore.store import ObjectStore
 
 _CONTENT_TYPE = "application/zip"
+KEY_ID = "key-id"
+"""Metadata: the id of the key that an archive is encrypted with; not there when it is not encrypted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,10 @@ class ArchiveRef:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveFacts:
-    """What is written beside an archive's bytes. `sha256` is that of the bytes; `chromium` the version in it."""
+    """What is written beside an archive's bytes. `sha256` is that of the bytes; `chromium` the version in it.
+
+    `key_id` names the key that it is encrypted with, None when it is not: so that keys can be counted without reading.
+    """
 
     session_id: str
     workspace_id: str
@@ -54,6 +59,7 @@ class ArchiveFacts:
     sha256: str
     clean: bool
     chromium: str
+    key_id: str | None = None
 
     def metadata(self) -> dict[str, str]:
         """Return them as object metadata."""
@@ -64,6 +70,7 @@ class ArchiveFacts:
             "sha256": self.sha256,
             "clean": "true" if self.clean else "false",
             "chromium": self.chromium,
+            **({KEY_ID: self.key_id} if self.key_id is not None else {}),
         }
 
 

@@ -1,5 +1,7 @@
 """Hot copies: the newest small snapshot of each session, kept in Redis for the fastest restore."""
 
+from collections.abc import Sequence
+
 from daemon.registry import keys
 from daemon.registry.codec import to_text
 from daemon.registry.link import RedisLink, redis_errors
@@ -11,6 +13,8 @@ HOT_COPY_TTL_MS = 30 * 86400 * 1000
 
 Without archives there is none: then the hot copy is all there is.
 """
+HEAD_BYTES = 512
+"""No head of a hot copy, encrypted or not, is longer."""
 
 
 class HotCopies:
@@ -40,6 +44,17 @@ class HotCopies:
         with redis_errors("read a hot copy"):
             body: bytes | None = await self._link.binary.get(keys.hot_copy(session_id))
         return body
+
+    async def heads(self, session_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the first bytes of hot copies, which hold their clear heads, in one round trip; None: there is none."""
+        if not session_ids:
+            return []
+        with redis_errors("read hot copies"):
+            pipe = self._link.binary.pipeline(transaction=False)
+            for session_id in session_ids:
+                pipe.getrange(keys.hot_copy(session_id), 0, HEAD_BYTES - 1)
+            found: list[bytes] = await pipe.execute()
+        return [head or None for head in found]
 
     async def drop(self, session_id: str) -> None:
         """Remove the hot copy of a login that was ended on purpose."""

@@ -23,6 +23,8 @@ class CopyFacts:
     """SHA-256 over the paths and digests of the files: equal for equal content, whatever token and generation."""
     key: str | None = None
     """The object name of an archive; None for a hot copy."""
+    key_id: str | None = None
+    """The id of the key that it is encrypted with; None when it is not."""
 
     @property
     def order(self) -> tuple[int, int]:

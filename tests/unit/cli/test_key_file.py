@@ -1,4 +1,4 @@
-"""`blazz keys new`: the key comes first, nothing else in the file changes, and no output but the one asked for has it."""
+"""`blazz keys new`: the key comes first, nothing else in the file changes, and it is shown only where asked for."""
 
 import os
 import stat
