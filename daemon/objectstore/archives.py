@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,7 @@ class Archives:
         """
         return await self._run(partial(self._store.head, key))
 
-    async def objects(self, prefix: str) -> AsyncIterator[ObjectFacts]:
+    async def objects(self, prefix: str) -> AsyncGenerator[ObjectFacts, None]:
         """Yield the objects whose keys begin with `prefix`, in the order of their keys; 1000 cost one request.
 
         Only one page is in memory. An error may come after some objects: what comes behind them is then not known.

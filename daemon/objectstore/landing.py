@@ -2,41 +2,70 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
+from typing import Any
 
-from daemon.core.errors import BlazzError, DiskLowError, UnavailableError
+from daemon.core.clock import mono_s
+from daemon.core.errors import BlazzError, DiskLowError, ObjectStoreUnavailableError, UnavailableError
+from daemon.objectstore.errors import RAISED
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_PIECE_BYTES = 1 << 18
 
 
 class Landing:
     """The open file. Its errors say that this disk cannot take the object, never that the object is damaged."""
 
     def __init__(self, fd: int, path: Path) -> None:
+        self.size_bytes = 0
         self._fd = fd
         self._path = path
 
-    def write(self, piece: bytes) -> None:
-        """Append a piece.
+    def receive(self, response: Any, size_bytes: int, *, limit_s: float, abandoned: Event) -> tuple[str, str | None]:
+        """Append the body of an answer; gives its SHA-256 and why it broke off, None if it is whole.
 
         Raises:
-            DiskLowError: the disk is full.
-            UnavailableError: it cannot be written to.
+            ObjectStoreUnavailableError: it takes longer than `limit_s`, or nobody waits for it any more.
+            DiskLowError, UnavailableError: this disk does not take it.
         """
+        deadline_mono_s = mono_s() + limit_s
+        digest, left = hashlib.sha256(), size_bytes
+        while left:
+            if abandoned.is_set():
+                raise ObjectStoreUnavailableError("receiving was given up", left_bytes=left)
+            if mono_s() > deadline_mono_s:
+                raise ObjectStoreUnavailableError("receiving is too slow", left_bytes=left, size_bytes=size_bytes)
+            try:
+                # As it was sent: what claims an encoding would else have another size than the listed one.
+                piece = response.read(min(_PIECE_BYTES, left), decode_content=False)
+            except RAISED as error:
+                return "", type(error).__name__
+            if not piece:
+                return "", "cut short"
+            self._write(piece)
+            digest.update(piece)
+            left -= len(piece)
+        return digest.hexdigest(), None
+
+    def _write(self, piece: bytes) -> None:
         left = memoryview(piece)
         try:
             while left:
                 left = left[os.write(self._fd, left) :]
         except OSError as error:
             raise _no_room(error, self._path) from error
+        self.size_bytes += len(piece)
 
     def restart(self) -> None:
         """Make it empty again."""
         try:
             os.ftruncate(self._fd, 0)
             os.lseek(self._fd, 0, os.SEEK_SET)
+            self.size_bytes = 0
         except OSError as error:
             raise _no_room(error, self._path) from error
 

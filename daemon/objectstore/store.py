@@ -5,11 +5,9 @@ through in pieces: none is ever in memory as a whole.
 """
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import structlog
 from minio import Minio
@@ -17,6 +15,7 @@ from minio import Minio
 from daemon.core.clock import mono_s
 from daemon.core.errors import (
     ArchiveDamagedError,
+    BlazzError,
     ObjectExistsError,
     ObjectNotFoundError,
     ObjectStoreUnavailableError,
@@ -34,7 +33,6 @@ log = structlog.get_logger()
 
 _PAGE_OBJECTS = 1000
 _READ_TRIES = 2
-_CHUNK_BYTES = 1 << 18
 _Headers = dict[str, str | list[str] | tuple[str]]
 
 
@@ -67,9 +65,12 @@ class ObjectStore:
             # The public put_object() would send If-None-Match as metadata; this one sends and signs it as it is.
             etag = self._client._put_object(self.bucket, key, body, headers).etag  # type: ignore[arg-type]  # see client
         except RAISED as error:
-            if not _condition_failed(error):
+            if _condition_failed(error):
+                etag = self._etag_in_the_way(key, body.md5)
+            elif body.tell() and _no_answer(error) and self._arrived(key, body.md5):
+                etag = body.md5
+            else:
                 raise translate(error, "put", bucket=self.bucket, key=key) from error
-            etag = self._etag_in_the_way(key, body.md5)
         self._trace("put", key, began_mono_s, size_bytes=body.size_bytes)
         if etag != body.md5:
             raise ArchiveDamagedError("the store reports another MD5 than that of what was sent", key=key)
@@ -84,6 +85,15 @@ class ObjectStore:
         if found.etag != md5:
             raise ObjectExistsError("another object is stored under this name", bucket=self.bucket, key=key)
         return found.etag
+
+    def _arrived(self, key: str, md5: str) -> bool:
+        """Whether the object is there after all, though the line broke at each try to send it.
+
+        So it happens when a first try arrived: stores may refuse the others while they are sent, and hang up.
+        """
+        with contextlib.suppress(BlazzError):
+            return self.head(key).etag == md5
+        return False
 
     def get(self, key: str, into: Path, *, size_bytes: int, abandoned: Event | None = None) -> None:
         """Receive an object into the new file `into`, verified by its size and the SHA-256 of its metadata, if any.
@@ -117,38 +127,18 @@ class ObjectStore:
                 raise not_s3("get", bucket=self.bucket, key=key)
             if found != size_bytes:
                 raise ArchiveDamagedError("object has another size", key=key, size_bytes=found, expected=size_bytes)
-            sha256, broken = self._receive(response, size_bytes, file, abandoned)
+            limit_s = self._timeouts.transfer_limit_s(size_bytes)
+            sha256, broken = file.receive(response, size_bytes, limit_s=limit_s, abandoned=abandoned)
         finally:
             response.close()
             response.release_conn()
+        self.usage.add(received_bytes=file.size_bytes)
         if broken is None:
             self._trace("get", key, began_mono_s, size_bytes=size_bytes)
             expected = read_metadata(response.headers).get("sha256")
             if expected is not None and sha256 != expected:
                 raise ArchiveDamagedError("object does not match its SHA-256", bucket=self.bucket, key=key)
         return broken
-
-    def _receive(self, response: Any, size_bytes: int, file: Landing, abandoned: Event) -> tuple[str, str | None]:
-        """Write a body to the file; gives its SHA-256 and why it broke off, None if it is whole."""
-        deadline_mono_s = mono_s() + self._timeouts.transfer_limit_s(size_bytes)
-        digest, left = hashlib.sha256(), size_bytes
-        while left:
-            if abandoned.is_set():
-                raise ObjectStoreUnavailableError("receiving was given up")
-            if mono_s() > deadline_mono_s:
-                raise ObjectStoreUnavailableError("receiving is too slow", left_bytes=left, size_bytes=size_bytes)
-            try:
-                # As it was sent: an object that is said to be encoded is of no other size than the listed one.
-                piece = response.read(min(_CHUNK_BYTES, left), decode_content=False)
-            except RAISED as error:
-                return "", type(error).__name__
-            if not piece:
-                return "", "cut short"
-            file.write(piece)
-            digest.update(piece)
-            self.usage.add(received_bytes=len(piece))
-            left -= len(piece)
-        return digest.hexdigest(), None
 
     def head(self, key: str) -> ObjectFacts:
         """Return what is known of an object.
@@ -268,3 +258,7 @@ class ObjectStore:
 def _condition_failed(error: Exception) -> bool:
     status, code = status_and_code(error)
     return status == 412 or code in {"PreconditionFailed", "ConditionalRequestConflict"}
+
+
+def _no_answer(error: Exception) -> bool:
+    return status_and_code(error)[0] == 0

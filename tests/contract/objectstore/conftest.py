@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from daemon.objectstore.catalogue import Catalogue
 from daemon.objectstore.config import ObjectStoreConfig, StoreTimeouts
 from daemon.objectstore.store import ObjectStore
 from tests.servers.s3 import S3Server
+
+_PIECE_BYTES = 1 << 16
 
 SHORT = StoreTimeouts(connect_s=0.5, read_s=0.5, transfer_s=1.0, tries=2, backoff_s=0.01, check_s=0.3)
 
@@ -91,7 +94,11 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 
 class Answer:
-    """What the scripted server says: status, body, content type and further headers; or hang, or cut the line."""
+    """What the scripted server says: status, body, content type and further headers; or hang, or cut the line.
+
+    `takes` bytes of the request are read before it answers, or cuts the line if `unanswered`; `slow_s` it pauses
+    after each piece of 64 KiB that it reads or writes.
+    """
 
     def __init__(
         self,
@@ -101,10 +108,13 @@ class Answer:
         *,
         hang: bool = False,
         cut: bool = False,
+        takes: int | None = None,
+        unanswered: bool = False,
+        slow_s: float = 0.0,
         **headers: str,
     ) -> None:
         self.status, self.body, self.content_type = status, body, content_type
-        self.hang, self.cut = hang, cut
+        self.hang, self.cut, self.takes, self.unanswered, self.slow_s = hang, cut, takes, unanswered, slow_s
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -115,10 +125,14 @@ def s3_error(status: int, code: str) -> Answer:
 
 
 class Scripted:
-    """A server that gives its answers one after another, the last one for ever, and notes what was asked."""
+    """A server that gives its answers one after another, the last one for ever, and notes what was asked.
+
+    `bodies` are the MD5s of the request bodies, None of one that was not read whole.
+    """
 
     def __init__(self, answers: list[Answer]) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.bodies: list[str | None] = []
         self.released = threading.Event()
         self._answers = answers
         outer = self
@@ -127,11 +141,11 @@ class Scripted:
             protocol_version = "HTTP/1.1"
 
             def answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 outer.asked.append((self.command, self.path))
                 said = outer._answers[min(len(outer.asked), len(outer._answers)) - 1]
-                if said.hang:
-                    outer.released.wait(30)
+                outer.bodies.append(self.take(said))
+                if said.hang or said.unanswered:
+                    outer.released.wait(30 if said.hang else 0)
                     self.close_connection = True
                     return
                 self.send_response(said.status)
@@ -141,10 +155,26 @@ class Scripted:
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(said.body)
-                if said.cut:
+                    self.give(said)
+                if said.cut or said.takes is not None:
                     self.wfile.flush()
                     self.close_connection = True
+
+            def take(self, said: Answer) -> str | None:
+                length = int(self.headers.get("Content-Length") or 0)
+                left = length if said.takes is None else min(length, said.takes)
+                digest = hashlib.md5(usedforsecurity=False)
+                while left and (piece := self.rfile.read(min(_PIECE_BYTES, left))):
+                    digest.update(piece)
+                    left -= len(piece)
+                    outer.pause(said.slow_s)
+                return digest.hexdigest() if not left and said.takes is None else None
+
+            def give(self, said: Answer) -> None:
+                with contextlib.suppress(OSError):
+                    for start in range(0, len(said.body), _PIECE_BYTES):
+                        self.wfile.write(said.body[start : start + _PIECE_BYTES])
+                        outer.pause(said.slow_s)
 
             do_GET = do_PUT = do_HEAD = do_DELETE = answer
 
@@ -153,8 +183,15 @@ class Scripted:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Room)
         self._server.daemon_threads = True
+        # A large window would take a whole body at once, however slowly it is read.
+        self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE_BYTES)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
+
+    def pause(self, seconds: float) -> None:
+        """Be slow, unless the test is over."""
+        if seconds:
+            self.released.wait(seconds)
 
     @property
     def config(self) -> ObjectStoreConfig:
