@@ -14,6 +14,8 @@ from tests.integration.house.conftest import Open
 from tests.servers.faulty_s3 import FaultyS3
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.timeout(240)  # whole houses, which are slow while others use the machine
+
 QUIET = {"SHARD_GRACE_MS": "60000"}
 """The sessions wait for their shard however long it is dead."""
 

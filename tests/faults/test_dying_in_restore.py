@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 import redis
 
 from daemon.registry import keys
@@ -9,6 +10,8 @@ from tests.faults.archives import verify_archives
 from tests.faults.deaths import SHARD, Deaths
 from tests.integration.house.conftest import Open
 from tests.servers.s3 import S3Server
+
+pytestmark = pytest.mark.timeout(240)  # whole houses, which are slow while others use the machine
 
 UNPACKING = {
     "before the lease": ["before daemon.registry.leases:Leases.acquire"],

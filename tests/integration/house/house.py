@@ -102,6 +102,8 @@ class House:
         """`shard_module` is what a shard is started with, by `python -m`."""
         self.home = home
         self._shard_module = shard_module
+        self.shard_prefix: list[str] = []
+        """What comes before the command of each shard."""
         self.standin = StandIn(sync_ms=200, ref_ttl_ms=20_000)
         self.receiver = Receiver()
         self.shard_names = [f"shard_{i:02d}" for i in range(shards)]
@@ -169,8 +171,9 @@ class House:
 
     def command(self, name: str) -> list[str]:
         """Return how the coordinator or a shard is started normally."""
-        module = ["daemon"] if name == "coordinator" else [self._shard_module, "--name", name]
-        return [sys.executable, "-m", *module]
+        if name == "coordinator":
+            return [sys.executable, "-m", "daemon"]
+        return [*self.shard_prefix, sys.executable, "-m", self._shard_module, "--name", name]
 
     async def start(self, name: str, command: Sequence[str] | None = None) -> None:
         """Start the coordinator or a shard, or another `command` in its place; its log is `<home>/<name>.log`."""
