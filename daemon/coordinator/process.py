@@ -30,7 +30,7 @@ from daemon.webhooks.dispatcher import WebhookDispatcher
 
 log = structlog.get_logger()
 
-_RETENTION_INTERVAL_S = 60.0
+_RETENTION_LOOK_S = 60.0
 _HTTP_SHUTDOWN_S = 10
 
 
@@ -73,12 +73,8 @@ class Coordinator:
         reconciler = Reconciler(
             self._registry, self._placer, self._leadership, grace_s=self._settings.shard.grace_ms / 1000
         )
-        retention = Retention(
-            self._registry,
-            self._archives,
-            self._leadership,
-            grace_s=self._settings.backup.tombstone_grace_ms / 1000,
-        )
+        retention = Retention(self._registry, self._archives, self._leadership, self._settings, self._stop)
+        look_s = min(_RETENTION_LOOK_S, self._settings.archive.retention_interval_ms / 1000)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._serve(listener), name="http")
@@ -90,7 +86,7 @@ class Coordinator:
                         stop=self._stop,
                     )
                 )
-                tasks.create_task(run_every(_RETENTION_INTERVAL_S, retention.cycle, name="retention", stop=self._stop))
+                tasks.create_task(run_every(look_s, retention.cycle, name="retention", stop=self._stop))
                 tasks.create_task(self._deliver(), name="webhooks")
         finally:
             await self._registry.close()
