@@ -13,6 +13,7 @@ from daemon.coordinator.leader import Leadership
 from daemon.coordinator.thinning import Thinning
 from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import BlazzError
+from daemon.core.loops import first_done
 from daemon.core.settings import Settings
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.catalogue import ArchiveRef
@@ -49,13 +50,19 @@ class Retention:
         return self._leadership.leading and not self._stop.is_set()
 
     async def cycle(self) -> None:
-        """Remove what tombstones say; thin the archives of living sessions if it is time to.
+        """Remove what tombstones say; thin the archives of living sessions if it is time to. Ends soon after `stop`.
 
         Raises:
             UnavailableError: the stores; what was not done is done by a later call.
         """
-        if not self._may_go_on():
-            return
+        if self._may_go_on():
+            # A store that hangs must not keep the process; a step that is cut off is done again by the next leader.
+            await first_done(self._look(), self._stopped())
+
+    async def _stopped(self) -> None:
+        await self._stop.wait()
+
+    async def _look(self) -> None:
         for tombstone in await self._registry.tombstones.all():
             if utc_now() - tombstone.at >= self._grace and self._may_go_on():
                 await self._try_bury(tombstone)

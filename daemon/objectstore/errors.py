@@ -83,6 +83,17 @@ def status_and_code(error: Exception) -> tuple[int, str]:
             return (0, "")
 
 
+def condition_failed(error: Exception) -> bool:
+    """Whether the store refused because `If-None-Match` or another writer stood against it."""
+    status, code = status_and_code(error)
+    return status == 412 or code in {"PreconditionFailed", "ConditionalRequestConflict"}
+
+
+def no_answer(error: Exception) -> bool:
+    """Whether nobody knows what the store did."""
+    return status_and_code(error)[0] == 0
+
+
 def not_s3(action: str, *, bucket: str, key: str | None = None) -> ObjectStoreRefusedError:
     """Return the error for an answer that looks like success and is not one of S3's."""
     return ObjectStoreRefusedError(

@@ -23,7 +23,7 @@ from daemon.core.errors import (
 from daemon.objectstore.body import Body
 from daemon.objectstore.client import make_client
 from daemon.objectstore.config import ObjectStoreConfig
-from daemon.objectstore.errors import RAISED, not_s3, status_and_code, translate, translated
+from daemon.objectstore.errors import RAISED, condition_failed, no_answer, not_s3, translate, translated
 from daemon.objectstore.facts import ObjectFacts, metadata_headers, read_head, read_length, read_metadata
 from daemon.objectstore.landing import Landing, landing
 from daemon.objectstore.listing import Page, read_page
@@ -65,9 +65,9 @@ class ObjectStore:
             # The public put_object() would send If-None-Match as metadata; this one sends and signs it as it is.
             etag = self._client._put_object(self.bucket, key, body, headers).etag  # type: ignore[arg-type]  # see client
         except RAISED as error:
-            if _condition_failed(error):
+            if condition_failed(error):
                 etag = self._etag_in_the_way(key, body.md5)
-            elif body.tell() and _no_answer(error) and self._arrived(key, body.md5):
+            elif body.tell() and no_answer(error) and self._arrived(key, body.md5):
                 etag = body.md5
             else:
                 raise translate(error, "put", bucket=self.bucket, key=key) from error
@@ -253,12 +253,3 @@ class ObjectStore:
         if self._debug:
             took_ms = round((mono_s() - began_mono_s) * 1000)
             log.info("object store call", action=action, bucket=self.bucket, key=key, took_ms=took_ms, **facts)
-
-
-def _condition_failed(error: Exception) -> bool:
-    status, code = status_and_code(error)
-    return status == 412 or code in {"PreconditionFailed", "ConditionalRequestConflict"}
-
-
-def _no_answer(error: Exception) -> bool:
-    return status_and_code(error)[0] == 0

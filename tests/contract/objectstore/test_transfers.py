@@ -307,6 +307,23 @@ async def test_a_cancelled_transfer_ends_at_its_next_piece(scripted: Script, tmp
     assert not (tmp_path / "into").exists()
 
 
+def test_a_transfer_that_ended_badly_gives_its_connection_back(scripted: Script) -> None:
+    """The pool has one connection here: the next call would wait for ever, or read the rest of the last one."""
+    slow_put, slow_get = Answer(200, b"", slow_s=0.05, ETag=f'"{md5_of(LARGE)}"'), holding(LARGE, slow_s=0.05)
+    server = scripted(slow_put, STORED, slow_get, holding(LARGE), holding(LARGE))
+    strict = replace(server.config.timeouts, transfer_s=0.3, min_bytes_per_s=1 << 30)
+    store = ObjectStore(replace(server.config, timeouts=strict, connections=1))
+    with pytest.raises(ObjectStoreUnavailableError, match="too slow"):
+        store.put_new("k", body_of(LARGE, limit_s=0.3), metadata={}, content_type="a/b")
+    assert store.put_new("k", body_of(LARGE), metadata={}, content_type="a/b") == md5_of(LARGE)
+    with pytest.raises(ObjectStoreUnavailableError, match="too slow"):
+        received(store, "k", len(LARGE))
+    assert received(store, "k", len(LARGE)) == LARGE
+    with pytest.raises(ArchiveDamagedError):
+        received(store, "k", 1)
+    assert received(store, "k", len(LARGE)) == LARGE
+
+
 def test_an_encoding_that_a_store_claims_is_not_undone(scripted: Script) -> None:
     """As of a zip that was uploaded with `Content-Encoding: gzip`, or `aws-chunked`, without being that."""
     for encoding in ("gzip", "aws-chunked"):
