@@ -17,14 +17,19 @@ KEYRING = Keyring({"k1": b"\x07" * 32})
 LARGEST_HOT_COPY_BYTES = 100_000_000
 
 
-def described(files: Path, generation: int, *, clean: bool = False, digests: Digests | None = None) -> Manifest:
-    """Describe a snapshot; with `digests`, reading only what was not read before."""
-    paths = [path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()]
-    facts = ManifestFacts(
+def manifest_facts(generation: int, *, clean: bool = False) -> ManifestFacts:
+    """Return what a manifest says of the session of these tests."""
+    return ManifestFacts(
         session_id="s", workspace_id="w", user_id="u", token=1, generation=generation,
         created_at=utc_now(), chromium="156.0.0.0", clean=clean,
     )  # fmt: skip
-    return describe(files, facts, known=digests.of(files, paths) if digests else None)
+
+
+def described(files: Path, generation: int, *, clean: bool = False, digests: Digests | None = None) -> Manifest:
+    """Describe a snapshot; with `digests`, reading only what was not read before."""
+    paths = [path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()]
+    known = digests.of(files, paths) if digests else None
+    return describe(files, manifest_facts(generation, clean=clean), known=known)
 
 
 def through_archive(

@@ -30,6 +30,7 @@ def edit(
     new: Iterable[int] = (),
     deleted: Iterable[int] = (),
     comparator: bytes = b"",
+    table_bytes: int = TABLE_BYTES,
 ) -> bytes:
     out = b""
     if comparator:
@@ -42,7 +43,7 @@ def edit(
     for number in deleted:
         out += varint(6) + varint(0) + varint(number)
     for number in new:
-        out += varint(7) + varint(1) + varint(number) + varint(TABLE_BYTES) + text(b"smallest") + text(b"largest")
+        out += varint(7) + varint(1) + varint(number) + varint(table_bytes) + text(b"smallest") + text(b"largest")
     return out
 
 

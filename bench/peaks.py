@@ -1,0 +1,64 @@
+"""Peaks of this process's memory, step by step.
+
+Counted is what the process has above what it had at the beginning: VmHWM, reset before each step, holds anonymous
+memory and mapped files; RssAnon, anonymous memory alone, is looked at by a thread every few milliseconds. Page cache,
+which the kernel keeps of files, belongs to no process and is not counted.
+"""
+
+import gc
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+_LOOK_EVERY_S = 0.002
+_RESET_PEAK = "5"
+T = TypeVar("T")
+
+
+class Peaks:
+    """Measures from its creation on; `steps` is what was found."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, object]] = []
+        gc.collect()
+        _reset_peak()
+        self._base_bytes = _status_bytes("VmHWM")
+        self._base_anon_bytes = _status_bytes("RssAnon")
+
+    def step(self, name: str, work: Callable[[], T]) -> T:
+        """Run `work`, and note its peaks under `name`."""
+        ended = threading.Event()
+        highest = [0]
+
+        def look() -> None:
+            while not ended.wait(_LOOK_EVERY_S):
+                highest[0] = max(highest[0], _status_bytes("RssAnon"))
+
+        watch = threading.Thread(target=look)
+        _reset_peak()
+        watch.start()
+        try:
+            return work()
+        finally:
+            peak_bytes = _status_bytes("VmHWM")
+            ended.set()
+            watch.join()
+            self.steps.append(
+                {
+                    "step": name,
+                    "peak_bytes": max(0, peak_bytes - self._base_bytes),
+                    "peak_anonymous_bytes": max(0, highest[0] - self._base_anon_bytes),
+                }
+            )
+
+
+def _reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+
+
+def _status_bytes(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"the kernel does not tell {field}")
