@@ -116,10 +116,11 @@ def _headlines(found: Found) -> list[str]:
     for profile in dict.fromkeys(costs.profile for costs in found.costs):
         of = {c.case: c.medians() for c in found.costs if c.profile == profile and not c.encrypted}
         full, small = of["full (first)"], of["small change"]
+        unchanged = of["unchanged"]["cpu_ms"] / full["cpu_ms"]
+        described = small["describe_ms"] / full["describe_ms"]
         lines.append(
-            f"{profile}: to see that nothing changed takes {of['unchanged']['cpu_ms'] / full['cpu_ms']:.1%} of the "
-            f"processor time of a first backup; describing a small change {small['describe_ms'] / full['describe_ms']:.0%} "
-            "of describing all"
+            f"{profile}: to see that nothing changed takes {unchanged:.1%} of the processor time of a first backup; "
+            f"describing a small change {described:.0%} of the time of describing all"
         )
     return lines
 
