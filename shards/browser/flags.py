@@ -50,6 +50,11 @@ _DISABLED_FEATURES = (
     "RenderDocument",
     "Translate",
 )
+_LEVELDB_ONLY = (
+    # Snapshots copy IndexedDB as LevelDB keeps it; Chromium is about to move it into SQLite.
+    "IdbSqliteBackingStore",
+    "IdbSqliteOnDiskRollout",
+)
 _DISK_CACHE_BYTES = 32 * 1024 * 1024
 _MEDIA_CACHE_BYTES = 8 * 1024 * 1024
 
@@ -84,7 +89,7 @@ def plan_flags(spec: BrowserSpec) -> tuple[str, ...]:
     `--enable-features` are merged with ours, which would otherwise be lost.
     """
     enabled = ["NetworkServiceInProcess2"] if spec.headless_shell else []
-    disabled = list(_DISABLED_FEATURES)
+    disabled = [*_DISABLED_FEATURES, *_LEVELDB_ONLY]
     extra: list[str] = []
     for arg in spec.extra_args:
         name, _, value = arg.partition("=")

@@ -42,6 +42,12 @@ def test_features_of_the_extra_arguments_are_merged_because_the_last_flag_would_
     assert flags[-2:] == ("--lang=pt", "about:blank")
 
 
+def test_indexeddb_stays_in_the_form_that_snapshots_copy() -> None:
+    for headless_shell in (True, False):
+        disabled = next(flag for flag in _plan(headless_shell=headless_shell) if flag.startswith("--disable-features="))
+        assert {"IdbSqliteBackingStore", "IdbSqliteOnDiskRollout"} <= set(disabled.partition("=")[2].split(","))
+
+
 def test_the_profile_is_portable_and_the_port_is_chosen_by_the_system_on_loopback() -> None:
     flags = _plan()
     assert {"--password-store=basic", "--use-mock-keychain", "--user-data-dir=/p"} <= set(flags)
