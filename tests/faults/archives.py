@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from daemon.objectstore.archives import Archives
-from shards.archive.unpack import UnpackLimits, unpack
+from shards.archive.keyring import Keyring
+from shards.archive.unpack import Expected, UnpackLimits, verify
 from tests.servers.s3 import S3Server
 
 _WORKSPACE = "1"
@@ -35,5 +36,5 @@ async def verify_archives(s3: S3Server, session_ids: Sequence[str]) -> None:
 
 
 def _verify(path: Path, session_id: str, order: tuple[int, int]) -> None:
-    manifest = unpack(path, path.with_suffix(".files"), limits=UnpackLimits(), session_id=session_id)
-    assert (manifest.token, manifest.generation) == order
+    expected = Expected(session_id=session_id, order=order)
+    verify(path, limits=UnpackLimits(), keyring=Keyring({}), expected=expected, work_dir=path.parent)

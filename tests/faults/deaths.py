@@ -33,6 +33,8 @@ class Deaths:
     sessions: list[Linked] = field(default_factory=list)
     left: set[Path] = field(default_factory=set)
     """What the dead shard left in its temporary places."""
+    source: str | None = None
+    """Where the next start must restore from; None: from wherever the newest copy is."""
 
     async def link(self, count: int) -> None:
         """Link so many sessions and wait for their first backups."""
@@ -86,14 +88,15 @@ class Deaths:
             restored = await self.house.event(session.session_id, "session_restored", session.restores)
             await self.house.status(session.session_id, "connected")
             data = restored["data"]
-            if data["source"] != "local":
-                assert (data["token"], data["generation"]) >= session.acknowledged, f"{after}: older copy restored"
+            assert self.source in {None, data["source"]}, f"{after}: restored from {data['source']}"
+            assert (data["token"], data["generation"]) >= session.acknowledged, f"{after}: older copy restored"
             assert self.house.receiver.kinds(session.session_id).count("qr") == 1, f"{after}: asked for a scan"
             logins = await self.house.device(session.phone)
             assert logins["stale_logins"] <= stale, f"{after}: an old state logged in"
         still = [str(path) for path in self.left if path.exists()]
         assert not still, f"{after}: left behind {still}"
         self.left.clear()
+        self.source = None
 
     async def settled(self) -> None:
         """Wait until the log-in of every session is in both stores."""
@@ -105,6 +108,14 @@ class Deaths:
                 return all(copy and copy["token"] == shown["token"] for copy in copies)
 
             await until(f"{session.session_id} is copied under its new token", both)
+
+    async def change(self) -> None:
+        """Change every profile, by a message."""
+        sender = {"from": "5511888880001@c.us"}
+        for session in self.sessions:
+            before = len(self.house.receiver.of(session.session_id, "message"))
+            await self.house.phone("inbound", phone=session.phone, **sender, body="x" * 1000)
+            await self.house.event(session.session_id, "message", before + 1)
 
     def temporary(self) -> list[Path]:
         """Return what lies in the temporary places of the shard."""

@@ -23,6 +23,7 @@ SNAPSHOT = {
     "before the snapshot": ["before shards.profile.snapshot:take_live"],
     "between two databases": ["after shards.profile.leveldb:copy_leveldb #1"],
     "after the snapshot": ["after shards.profile.snapshot:take_live"],
+    "after the hot copy is packed": ["after shards.archive.hot:pack_hot"],
     "before the packing": ["before shards.archive.pack:pack"],
     "after the packing": ["after shards.archive.pack:pack"],
     "before the hot copy": ["before daemon.registry.copies:HotCopies.put"],
@@ -51,9 +52,8 @@ FINAL = {
 
 
 async def ask_for_backup(deaths: Deaths) -> None:
-    """Change the profile and ask for a backup, without waiting for the answer of a shard that will be dead."""
+    """Ask for a backup, without waiting for the answer of a shard that will be dead."""
     session = deaths.sessions[0]
-    await deaths.house.phone("inbound", phone=session.phone, **{"from": "5511888880001@c.us"}, body="x" * 2000)
     with contextlib.suppress(httpx.TransportError, TimeoutError):
         path = f"/api/whatsapp/sessions/{session.session_id}/backup"
         await asyncio.wait_for(deaths.house.http.post(path), 5)
@@ -71,6 +71,7 @@ async def die_at_each(deaths: Deaths, steps: dict[str, Sequence[str]], *, stoppi
         await deaths.start_dying(step, at_once=False)
         await deaths.all_back(after)
         await deaths.settled()
+        await deaths.change()
         deaths.arm()
         provoking = asyncio.create_task((stop_shard if stopping else ask_for_backup)(deaths))
         await deaths.died(step)

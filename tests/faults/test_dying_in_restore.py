@@ -1,5 +1,6 @@
 """kill -9 of the shard at each step of a restore: the next start restores the same generation from where it lies."""
 
+import signal
 from collections.abc import Sequence
 
 import pytest
@@ -32,8 +33,12 @@ LOGGING_IN = {
     "after the page is open": ["after shards.runner.opened:open_page"],
     "before the log-in is copied": ["before daemon.registry.copies:HotCopies.put"],
 }
-BROWSING = {
-    "before Chromium starts on the local profile": ["before shards.browser.process:BrowserProcess.start"],
+UNSAVED = {
+    "before the last snapshot": ["before shards.profile.snapshot:take_clean"],
+    "before the last hot copy": ["before daemon.registry.copies:HotCopies.put"],
+}
+ON_DISK = {
+    "before the profile's mark is removed": ["before shards.profile.marker:remove_mark"],
     "after Chromium started on the local profile": ["after shards.browser.process:BrowserProcess.start"],
 }
 
@@ -74,12 +79,39 @@ async def test_a_restore_from_r2_is_killed_at_each_step(open_house: Open, s3: S3
         await verify_archives(s3, [session.session_id for session in deaths.sessions])
 
 
+async def test_a_profile_whose_last_copy_was_never_stored_is_started_from_disk(open_house: Open, s3: S3Server) -> None:
+    # Full Chromium, because it always ends by itself, so that what it leaves is complete.
+    async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
+        deaths = Deaths(house)
+        await deaths.link(1)
+        await deaths.kill()
+        for name, step in UNSAVED.items():
+            await deaths.start_dying(step, at_once=False)
+            await deaths.all_back(f"before {name}")
+            await deaths.settled()
+            await deaths.change()
+            deaths.arm()
+            house.processes[SHARD].send_signal(signal.SIGTERM)
+            await deaths.died(step)
+            # Lost with the disk alone: what Chromium wrote at its end is nowhere else.
+            deaths.source = "local"
+        await house.start(SHARD)
+        await deaths.all_back("a last backup that was never stored")
+        await verify_archives(s3, [session.session_id for session in deaths.sessions])
+
+
 async def test_a_start_on_the_profile_left_on_disk_is_killed_at_each_step(open_house: Open, s3: S3Server) -> None:
     # Full Chromium, because it always ends by itself, so that what it leaves is complete.
     async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
         deaths = Deaths(house)
         await deaths.link(1)
         assert await house.stop(SHARD) == 0
-        await die_at_each(deaths, BROWSING)
-        assert "source=local" in house.logs(), "the profile on disk was not used"
+        for count, step in enumerate(ON_DISK.values(), 1):
+            await deaths.start_dying(step, at_once=True)
+            await deaths.died(step)
+            assert house.logs().count("source=local") == count, "the profile on disk was not used"
+        # Chromium has had it open: nobody knows what it holds now.
+        deaths.source = "redis"
+        await house.start(SHARD)
+        await deaths.all_back(list(ON_DISK))
         await verify_archives(s3, [session.session_id for session in deaths.sessions])
