@@ -46,7 +46,7 @@ class HotCopies:
         return body
 
     async def heads(self, session_ids: Sequence[str]) -> list[bytes | None]:
-        """Return the first bytes of hot copies, which hold their clear heads, in one round trip; None: there is none."""
+        """Return the first bytes of hot copies, which hold their clear heads; None: there is none."""
         if not session_ids:
             return []
         with redis_errors("read hot copies"):
