@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.archives import stored_orders
 from tests.integration.house.house import House, random_phone, until
+from tests.servers.s3 import S3Server
 
 SHARD = "shard_00"
 Order = tuple[int, int]
@@ -21,8 +23,8 @@ class Linked:
     phone: str
     restores: int = 0
     """How often it has come back."""
-    acknowledged: Order = (0, 0)
-    """The newest copy that was stored and written down when the shard died."""
+    stored: Order = (0, 0)
+    """The newest copy that any store had when the shard died, written down or not."""
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Deaths:
     """The sessions of a house and its dying shard."""
 
     house: House
+    s3: S3Server
     sessions: list[Linked] = field(default_factory=list)
     left: set[Path] = field(default_factory=set)
     """What the dead shard left in its temporary places."""
@@ -66,7 +69,7 @@ class Deaths:
         await until("the kernel ended Chromium with its shard", self._no_browser, timeout_s=5)
         self.left |= set(self.temporary())
         for session in self.sessions:
-            session.acknowledged = await self.newest(session)
+            session.stored = await self.newest(session)
 
     async def kill(self) -> None:
         """Kill the shard, wherever it is."""
@@ -74,9 +77,10 @@ class Deaths:
         await until("the kernel ended Chromium with its shard", self._no_browser, timeout_s=5)
 
     async def newest(self, session: Linked) -> Order:
-        """Return the order of the newest copy that is written down."""
+        """Return the order of the newest copy in any store."""
         shown = await self.house.session(session.session_id)
-        return max((copy["token"], copy["generation"]) for copy in (shown["hot_copy"], shown["archive"]) if copy)
+        noted = [(copy["token"], copy["generation"]) for copy in (shown["hot_copy"], shown["archive"]) if copy]
+        return max(noted + await stored_orders(self.s3, session.session_id))
 
     async def all_back(self, after: object, *, stale: int = 0) -> None:
         """Wait until every session is connected from the newest copy, and check that nothing was lost or left.
@@ -89,7 +93,7 @@ class Deaths:
             await self.house.status(session.session_id, "connected")
             data = restored["data"]
             assert self.source in {None, data["source"]}, f"{after}: restored from {data['source']}"
-            assert (data["token"], data["generation"]) >= session.acknowledged, f"{after}: older copy restored"
+            assert (data["token"], data["generation"]) >= session.stored, f"{after}: older copy restored"
             assert self.house.receiver.kinds(session.session_id).count("qr") == 1, f"{after}: asked for a scan"
             logins = await self.house.device(session.phone)
             assert logins["stale_logins"] <= stale, f"{after}: an old state logged in"
@@ -120,7 +124,7 @@ class Deaths:
     def temporary(self) -> list[Path]:
         """Return what lies in the temporary places of the shard."""
         root = self.house.home / "profiles" / SHARD
-        return [*root.glob("tmp/*"), *root.glob("sessions/.*")]
+        return [*root.glob("tmp/*"), *root.glob("sessions/.*"), *self.house.home.glob(f"blazz-*-{SHARD}/*")]
 
     async def _no_browser(self) -> bool:
         return not self.house.browsers()

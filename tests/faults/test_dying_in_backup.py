@@ -93,7 +93,7 @@ async def test_a_shard_killed_in_a_backup_comes_back_with_the_last_stored_genera
     open_house: Open, s3: S3Server, steps: dict[str, Sequence[str]], stopping: bool
 ) -> None:
     async with FaultyS3(s3) as store, open_house(R2_ENDPOINT=store.url, **QUIET) as house:
-        deaths = Deaths(house)
+        deaths = Deaths(house, s3)
         await deaths.link(2)
         await deaths.kill()
         await die_at_each(deaths, steps, stopping=stopping)

@@ -54,7 +54,7 @@ async def die_at_each(deaths: Deaths, steps: dict[str, Sequence[str]], *, stale:
 
 async def test_a_restore_from_redis_is_killed_at_each_step(open_house: Open, s3: S3Server) -> None:
     async with open_house(SHARD_GRACE_MS="60000") as house:
-        deaths = Deaths(house)
+        deaths = Deaths(house, s3)
         await deaths.link(2)
         await deaths.kill()
         await die_at_each(deaths, UNPACKING)
@@ -67,7 +67,7 @@ async def test_a_restore_from_redis_is_killed_at_each_step(open_house: Open, s3:
 
 async def test_a_restore_from_r2_is_killed_at_each_step(open_house: Open, s3: S3Server, redis_url: str) -> None:
     async with open_house(SHARD_GRACE_MS="60000") as house:
-        deaths = Deaths(house)
+        deaths = Deaths(house, s3)
         await deaths.link(2)
         await deaths.kill()
         house.wipe_profiles()
@@ -82,7 +82,7 @@ async def test_a_restore_from_r2_is_killed_at_each_step(open_house: Open, s3: S3
 async def test_a_profile_whose_last_copy_was_never_stored_is_started_from_disk(open_house: Open, s3: S3Server) -> None:
     # Full Chromium, because it always ends by itself, so that what it leaves is complete.
     async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
-        deaths = Deaths(house)
+        deaths = Deaths(house, s3)
         await deaths.link(1)
         await deaths.kill()
         for name, step in UNSAVED.items():
@@ -103,7 +103,7 @@ async def test_a_profile_whose_last_copy_was_never_stored_is_started_from_disk(o
 async def test_a_start_on_the_profile_left_on_disk_is_killed_at_each_step(open_house: Open, s3: S3Server) -> None:
     # Full Chromium, because it always ends by itself, so that what it leaves is complete.
     async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
-        deaths = Deaths(house)
+        deaths = Deaths(house, s3)
         await deaths.link(1)
         assert await house.stop(SHARD) == 0
         for count, step in enumerate(ON_DISK.values(), 1):

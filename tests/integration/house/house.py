@@ -148,6 +148,7 @@ class House:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
+            "TMPDIR": str(self.home),
             "PYTHONPATH": str(ROOT),
             "DATA_ROOT": str(self.home),
             "REDIS_URL": self._redis_url,
@@ -168,6 +169,10 @@ class House:
             **self._s3,
             **self._settings,
         }
+
+    def change(self, **settings: str) -> None:
+        """Change settings for what is started from now on."""
+        self._settings |= settings
 
     def command(self, name: str) -> list[str]:
         """Return how the coordinator or a shard is started normally."""
