@@ -1,4 +1,5 @@
-"""Archives: a snapshot as one verified zip, and back. Knows nothing of browsers, Redis or S3.
+"""Copies of a session: a snapshot as one verified archive or hot copy, and back. Knows no browser, Redis or S3.
 
-The same bytes are the hot copy in Redis and the archive in the object store.
+An archive is a zip, for the object store; a hot copy is one Zstandard frame, for Redis. Either may be in an envelope of
+AES-256-GCM. Reading tells them apart by their first bytes.
 """

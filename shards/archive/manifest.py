@@ -131,7 +131,7 @@ def _read(cls: type[Manifest], raw: Any) -> Manifest:
     if not isinstance(raw["clean"], bool) or not isinstance(raw["files"], list):
         raise ValueError("clean or files of another type")
     files = tuple(_read_file(item) for item in raw["files"])
-    _check_names([file.path for file in files])
+    check_paths([file.path for file in files])
     return cls(
         session_id=check_id(raw["session_id"], "session_id"),
         workspace_id=check_id(raw["workspace_id"], "workspace_id"),
@@ -152,10 +152,15 @@ def _read_file(raw: Any) -> ManifestFile:
     return ManifestFile(path=check_path(raw["path"]), size_bytes=_number(raw["size_bytes"]), sha256=raw["sha256"])
 
 
-def _check_names(paths: list[str]) -> None:
-    """Check order and that no name is twice there or also the directory of another."""
+def check_paths(paths: list[str]) -> None:
+    """Check order and that no name is twice there or also the directory of another.
+
+    Raises:
+        ArchiveDamagedError: not sorted, or one is there twice.
+        ArchiveUnsafeError: a file that is also a directory.
+    """
     if paths != sorted(set(paths)):
-        raise ValueError("files are not in order, or one is there twice")
+        raise ArchiveDamagedError("files are not in order, or one is there twice")
     folders = {path[:at] for path in paths for at, letter in enumerate(path) if letter == "/"}
     if folders & set(paths):
         raise ArchiveUnsafeError("archive names a file that is also a directory")

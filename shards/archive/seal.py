@@ -1,4 +1,4 @@
-"""The seal of an archive: a SHA-256 over all bytes before it, kept as the zip's comment at the very end.
+"""The seal of a copy: a SHA-256 over all bytes before it, at the very end; of an archive it is the zip's comment.
 
 zip's own CRCs cover the files but not the headers. With the seal, a cut or a changed bit anywhere is found before any
 byte is interpreted. It guards against damage, not against a forger.
@@ -6,54 +6,50 @@ byte is interpreted. It guards against damage, not against a forger.
 
 import hashlib
 import hmac
-from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from daemon.core.errors import ArchiveDamagedError
+from shards.archive.streams import Sink
 
 _TAG = b"blazz-sha256:"
 _DIGEST_BYTES = 64
 BLANK = _TAG + b"0" * _DIGEST_BYTES
-"""The comment to write first; `close_seal` fills it in."""
+"""What the last bytes must be when they are written; `Sealing` fills the digest in."""
 _CHUNK_BYTES = 1 << 18
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sealed:
-    """Size and digests of a finished archive. `md5` is what object stores give as ETag."""
+class Sealing:
+    """A sink that passes bytes on to `out` and fills in the seal: what is written must end with `BLANK`."""
 
-    size_bytes: int
-    sha256: str
-    md5: str
+    def __init__(self, out: Sink) -> None:
+        self._out = out
+        self._digest = hashlib.sha256()
+        self._held = b""
 
+    def write(self, content: bytes, /) -> int:
+        """Pass on all but the last bytes, which may be the place of the seal."""
+        ready = self._held + content
+        self._held = ready[-_DIGEST_BYTES:]
+        ready = ready[:-_DIGEST_BYTES]
+        self._digest.update(ready)
+        self._out.write(ready)
+        return len(content)
 
-def close_seal(path: Path) -> Sealed:
-    """Fill in the seal of an archive whose last bytes are `BLANK`."""
-    with path.open("r+b") as file:
-        size = file.seek(0, 2)
-        sha = hashlib.sha256()
-        md5 = hashlib.md5(usedforsecurity=False)
-        file.seek(0)
-        left = size - _DIGEST_BYTES
-        while left:
-            chunk = file.read(min(left, _CHUNK_BYTES))
-            sha.update(chunk)
-            md5.update(chunk)
-            left -= len(chunk)
-        seal = sha.hexdigest().encode()
-        file.seek(size - _DIGEST_BYTES)
-        file.write(seal)
-    sha.update(seal)
-    md5.update(seal)
-    return Sealed(size_bytes=size, sha256=sha.hexdigest(), md5=md5.hexdigest())
+    def flush(self) -> None:
+        """Do nothing: the last bytes have to wait."""
+
+    def close(self) -> None:
+        """Write the seal, and close what it is written to."""
+        assert self._held == BLANK[-_DIGEST_BYTES:], "nothing may follow the place of the seal"
+        self._out.write(self._digest.hexdigest().encode("ascii"))
+        self._out.close()
 
 
-def check_seal(file: BinaryIO) -> None:
-    """Check the seal of an archive.
+def check_seal(file: BinaryIO) -> int:
+    """Check the seal of a copy and return the size of what is before it; `file` is at its beginning again.
 
     Raises:
-        ArchiveDamagedError: cut short, changed, or not one of our archives.
+        ArchiveDamagedError: cut short, changed, or not one of our copies.
     """
     size = file.seek(0, 2)
     if size < len(BLANK):
@@ -71,3 +67,4 @@ def check_seal(file: BinaryIO) -> None:
     if left or not hmac.compare_digest(digest.hexdigest().encode(), seal):
         raise ArchiveDamagedError("archive does not match its seal", size_bytes=size)
     file.seek(0)
+    return size - len(BLANK)
