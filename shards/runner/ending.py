@@ -71,4 +71,4 @@ def ending_of_silence(code: str) -> Ending:
 
 def retry_pause_s(failures: int) -> float:
     """Return how long to wait after so many failed starts in a row: 1, 2, 4, ... at most 60 seconds."""
-    return min(60.0, 2.0 ** max(0, failures - 1))
+    return min(60.0, 2.0 ** min(max(0, failures - 1), 6))

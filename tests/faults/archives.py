@@ -2,12 +2,13 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from daemon.objectstore.archives import Archives
+from shards.archive.head import read_head
 from shards.archive.keyring import Keyring
 from shards.archive.unpack import Expected, UnpackLimits, verify
 from tests.servers.s3 import S3Server
@@ -21,8 +22,11 @@ async def stored_orders(s3: S3Server, session_id: str) -> list[tuple[int, int]]:
         return [ref.order for ref in await Archives(s3.config(), threads).newest_first(_WORKSPACE, session_id)]
 
 
-async def verify_archives(s3: S3Server, session_ids: Sequence[str]) -> None:
-    """Check that every archive of these sessions is whole, and that no two are of one generation."""
+async def verify_archives(s3: S3Server, session_ids: Sequence[str], *, keys: Mapping[str, bytes] | None = None) -> None:
+    """Check that every archive of these sessions is whole, and that no two are of one generation.
+
+    `keys` are those that they are encrypted with; without any they must be plain.
+    """
     with ThreadPoolExecutor(2) as threads, tempfile.TemporaryDirectory() as folder:
         archives = Archives(s3.config(), threads)
         for session_id in session_ids:
@@ -32,9 +36,10 @@ async def verify_archives(s3: S3Server, session_ids: Sequence[str]) -> None:
             for ref in found:
                 path = Path(folder, ref.key.replace("/", "_"))
                 await archives.fetch(ref, path)
-                await asyncio.to_thread(partial(_verify, path, session_id, ref.order))
+                await asyncio.to_thread(partial(_verify, path, session_id, ref.order, Keyring(keys or {})))
 
 
-def _verify(path: Path, session_id: str, order: tuple[int, int]) -> None:
+def _verify(path: Path, session_id: str, order: tuple[int, int], keyring: Keyring) -> None:
+    assert read_head(path).key_id == keyring.sealing
     expected = Expected(session_id=session_id, order=order)
-    verify(path, limits=UnpackLimits(), keyring=Keyring({}), expected=expected, work_dir=path.parent)
+    verify(path, limits=UnpackLimits(), keyring=keyring, expected=expected, work_dir=path.parent)

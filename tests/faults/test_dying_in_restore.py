@@ -1,11 +1,13 @@
 """kill -9 of the shard at each step of a restore: the next start restores the same generation from where it lies."""
 
+import secrets
 import signal
 from collections.abc import Sequence
 
 import pytest
 import redis
 
+from daemon.core.archive_keys import archive_keys_text
 from daemon.registry import keys
 from tests.faults.archives import verify_archives
 from tests.faults.deaths import SHARD, Deaths
@@ -66,7 +68,8 @@ async def test_a_restore_from_redis_is_killed_at_each_step(open_house: Open, s3:
 
 
 async def test_a_restore_from_r2_is_killed_at_each_step(open_house: Open, s3: S3Server, redis_url: str) -> None:
-    async with open_house(SHARD_GRACE_MS="60000") as house:
+    key = {"k1": secrets.token_bytes(32)}
+    async with open_house(SHARD_GRACE_MS="60000", ARCHIVE_KEYS=archive_keys_text(key)) as house:
         deaths = Deaths(house, s3)
         await deaths.link(2)
         await deaths.kill()
@@ -76,7 +79,7 @@ async def test_a_restore_from_r2_is_killed_at_each_step(open_house: Open, s3: S3
         await die_at_each(deaths, FETCHING)
         for session in deaths.sessions:
             assert (await house.session(session.session_id))["restored_from"] == "r2"
-        await verify_archives(s3, [session.session_id for session in deaths.sessions])
+        await verify_archives(s3, [session.session_id for session in deaths.sessions], keys=key)
 
 
 async def test_a_profile_whose_last_copy_was_never_stored_is_started_from_disk(open_house: Open, s3: S3Server) -> None:
