@@ -1,99 +1,190 @@
-"""Packing and unpacking belong together: what comes out is what went in."""
+"""Packing and unpacking belong together: what comes out is what went in, in every form."""
 
 import dataclasses
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import ArchiveDamagedError, ArchiveTooNewError, SnapshotError, UnavailableError
-from shards.archive import pack as packing
-from shards.archive import unpack as unpacking
-from shards.archive.pack import Packed, pack
-from shards.archive.unpack import UnpackLimits, read_manifest, unpack
-from tests.unit.archive.conftest import FILES, facts, write_files
+from daemon.core.errors import ArchiveDamagedError, ArchiveTooNewError, SnapshotError
+from shards.archive.bounds import Expected
+from shards.archive.head import Head, read_head
+from shards.archive.hot import pack_hot
+from shards.archive.pack import Packed, describe, pack
+from shards.archive.unpack import read_manifest
+from tests.unit.archive.conftest import (
+    ANY,
+    FILES,
+    KEYS,
+    LIMITS,
+    PLAIN,
+    Form,
+    content_of,
+    facts,
+    manifest_json,
+    seal,
+    write_files,
+)
 
-LIMITS = UnpackLimits()
 
-
-def content_of(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("from_memory", [True, False])
-def test_what_is_packed_is_unpacked(packed: Packed, archive: bytes, tmp_path: Path, from_memory: bool) -> None:
-    source = archive if from_memory else tmp_path / "archive.zip"
-    manifest = unpack(source, tmp_path / "out", limits=LIMITS, session_id="s-1", max_chromium="156.0.8078.79")
-    assert manifest == packed.manifest == read_manifest(source)
+def test_what_is_packed_is_unpacked(form: Form, snapshot_dir: Path, tmp_path: Path) -> None:
+    body = form.pack(snapshot_dir)
+    manifest = form.unpack(body, tmp_path / "out")
+    assert manifest == describe(snapshot_dir, facts()) == form.verify(body)
     assert content_of(tmp_path / "out") == FILES
-    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "out/overlay.json").stat().st_mode) == 0o600
-    assert sorted(os.listdir(tmp_path)) == ["archive.zip", "out", "snapshot"]
+    assert sorted(os.listdir(tmp_path)) == ["out", "snapshot", "work"] and not os.listdir(form.work)
 
 
-def test_unpacking_replaces_what_is_there(archive: bytes, packed: Packed, tmp_path: Path) -> None:
+def test_only_its_owner_can_read_what_is_unpacked(form: Form, snapshot_dir: Path, tmp_path: Path) -> None:
+    form.unpack(form.pack(snapshot_dir), tmp_path / "out")
+    for path in (tmp_path / "out", *(tmp_path / "out").rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_unpacking_replaces_what_is_there(form: Form, snapshot_dir: Path, tmp_path: Path) -> None:
     write_files(tmp_path / "out", {"old": b"profile"})
-    unpack(archive, tmp_path / "out", limits=LIMITS)
+    form.unpack(form.pack(snapshot_dir), tmp_path / "out")
     assert content_of(tmp_path / "out") == FILES
 
 
-def test_an_empty_snapshot_is_an_archive_too(tmp_path: Path) -> None:
+def test_an_empty_snapshot_is_a_copy_too(form: Form, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    pack(tmp_path / "none", facts(), tmp_path / "a.zip")
-    assert unpack(tmp_path / "a.zip", tmp_path / "out", limits=LIMITS).files == ()
+    assert form.unpack(form.pack(tmp_path / "none"), tmp_path / "out").files == ()
     assert (tmp_path / "out").is_dir()
 
 
-def test_ordinary_tools_open_it_and_the_manifest_comes_first(packed: Packed, tmp_path: Path) -> None:
+def test_a_head_is_read_without_a_key(form: Form, snapshot_dir: Path) -> None:
+    body = form.pack(snapshot_dir)
+    (form.work / "copy").write_bytes(body)
+    head = read_head(body)
+    assert head == read_head(form.work / "copy")
+    assert head == Head(
+        kind="hot" if "hot" in form.name else "archive", session_id="s-1", token=3, generation=4,
+        key_id="k2" if form.sealed else None,
+    )  # fmt: skip
+    assert head.order == (3, 4)
+
+
+def test_a_hot_copy_of_an_earlier_release_is_a_zip_and_still_read(
+    archive: bytes, snapshot_dir: Path, tmp_path: Path
+) -> None:
+    form = Form("hot", tmp_path)
+    assert read_head(archive).order == (3, 4)
+    form.unpack(archive, tmp_path / "out", keyring=KEYS)
+    assert content_of(tmp_path / "out") == FILES
+
+
+def test_an_archive_of_an_earlier_release_is_still_read(tmp_path: Path) -> None:
+    """It was written with the sizes in front of the files, as zipfile does when it can seek."""
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
+        made.comment = b"blazz-sha256:" + b"0" * 64
+        made.writestr("manifest.json", manifest_json(sorted(FILES.items())))
+        for path, content in sorted(FILES.items()):
+            made.writestr("profile/" + path, content)
+    Form("zip", tmp_path).unpack(seal(out.getvalue()), tmp_path / "out")
+    assert content_of(tmp_path / "out") == FILES
+
+
+def test_ordinary_tools_open_an_archive_and_the_manifest_comes_first(packed: Packed, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "archive.zip") as opened:
         assert opened.testzip() is None
         assert opened.namelist() == ["manifest.json", *(f"profile/{path}" for path in sorted(FILES))]
-    ran = subprocess.run([sys.executable, "-m", "zipfile", "-t", tmp_path / "archive.zip"], capture_output=True)
-    assert ran.returncode == 0
+    tools = [[sys.executable, "-m", "zipfile", "-t"]] + [["unzip", "-t"]] * bool(shutil.which("unzip"))
+    for tool in tools:
+        ran = subprocess.run([*tool, tmp_path / "archive.zip"], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_the_digests_are_those_of_the_file(packed: Packed, archive: bytes) -> None:
-    assert packed.size_bytes == len(archive)
+    assert packed.size_bytes == len(archive) and packed.key_id is None
     assert packed.sha256 == hashlib.sha256(archive).hexdigest()
     assert packed.md5 == hashlib.md5(archive).hexdigest()
 
 
-def test_equal_snapshots_give_equal_bytes(snapshot_dir: Path, tmp_path: Path, packed: Packed) -> None:
+@pytest.mark.parametrize("name", ["zip", "hot"])
+def test_equal_snapshots_give_equal_bytes(name: str, snapshot_dir: Path, tmp_path: Path) -> None:
+    form = Form(name, tmp_path)
+    first = form.pack(snapshot_dir)
     os.utime(snapshot_dir / "empty", (1, 1))
-    assert pack(snapshot_dir, facts(), tmp_path / "again.zip").sha256 == packed.sha256
+    assert form.pack(snapshot_dir) == first
 
 
 def test_the_content_digest_knows_content_and_nothing_else(snapshot_dir: Path, tmp_path: Path, packed: Packed) -> None:
-    later = pack(snapshot_dir, facts(token=9, generation=9, clean=True), tmp_path / "later.zip")
+    manifest = describe(snapshot_dir, facts(token=9, generation=9, clean=True))
+    later = pack(snapshot_dir, manifest, tmp_path / "later.zip", keyring=KEYS)
     assert later.content_digest == packed.content_digest and later.sha256 != packed.sha256
     os.rename(snapshot_dir / "empty", snapshot_dir / "renamed")
-    assert pack(snapshot_dir, facts(), tmp_path / "other.zip").content_digest != packed.content_digest
+    renamed = pack(snapshot_dir, describe(snapshot_dir, facts()), tmp_path / "other.zip", keyring=PLAIN)
+    assert renamed.content_digest != packed.content_digest
 
 
-def test_a_file_that_changes_while_it_is_packed_is_noticed(
-    snapshot_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = packing._describe
-
-    def describe_then_change(*given: object) -> object:
-        manifest = real(*given)  # type: ignore[arg-type]
-        (snapshot_dir / "overlay.json").write_bytes(b"[]")
-        return manifest
-
-    monkeypatch.setattr(packing, "_describe", describe_then_change)
+def test_files_whose_digest_is_known_are_not_read_again(snapshot_dir: Path, tmp_path: Path) -> None:
+    manifest = describe(snapshot_dir, facts())
+    known = {file.path: file.sha256 for file in manifest.files}
+    assert describe(snapshot_dir, facts(), known=known) == manifest
+    wrong = describe(snapshot_dir, facts(), known={"empty": "0" * 64})
     with pytest.raises(SnapshotError, match="changed"):
-        pack(snapshot_dir, facts(), tmp_path / "archive.zip")
-    assert not (tmp_path / "archive.zip").exists()
+        pack(snapshot_dir, wrong, tmp_path / "archive.zip", keyring=PLAIN)
 
 
-def test_another_sessions_archive_is_not_used(archive: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ArchiveDamagedError, match="another session"):
-        unpack(archive, tmp_path / "out", limits=LIMITS, session_id="s-2")
+@pytest.mark.parametrize("content", [b"[]", b"", b"much more than there was", None])
+def test_a_file_that_changes_while_it_is_packed_is_noticed(
+    form: Form, snapshot_dir: Path, content: bytes | None
+) -> None:
+    manifest = describe(snapshot_dir, facts())
+    (snapshot_dir / "overlay.json").unlink()
+    if content is not None:
+        (snapshot_dir / "overlay.json").write_bytes(content)
+    with pytest.raises(SnapshotError):
+        if "hot" in form.name:
+            pack_hot(snapshot_dir, manifest, keyring=form.keyring, limit_bytes=10**6)
+        else:
+            pack(snapshot_dir, manifest, form.work / "archive.zip", keyring=form.keyring)
+    assert not os.listdir(form.work)
+
+
+def test_packing_never_touches_a_file_that_is_already_there(snapshot_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "archive.zip").write_bytes(b"another")
+    with pytest.raises(SnapshotError):
+        pack(snapshot_dir, describe(snapshot_dir, facts()), tmp_path / "archive.zip", keyring=PLAIN)
+    assert (tmp_path / "archive.zip").read_bytes() == b"another"
+
+
+@pytest.mark.parametrize("name", ["hot", "sealed-hot"])
+def test_a_hot_copy_is_never_larger_than_its_limit(name: str, snapshot_dir: Path, tmp_path: Path) -> None:
+    form, manifest = Form(name, tmp_path), describe(snapshot_dir, facts())
+    size = len(form.pack(snapshot_dir))
+    for limit, fits in ((size, True), (size - 1, False), (10, False), (0, False)):
+        body = pack_hot(snapshot_dir, manifest, keyring=form.keyring, limit_bytes=limit)
+        assert (body is not None) is fits and (body is None or len(body) == size)
+
+
+def test_packing_a_hot_copy_gives_up_as_soon_as_it_is_too_large(tmp_path: Path) -> None:
+    snapshot_dir = write_files(tmp_path / "snapshot", {"a": os.urandom(600_000), "b": b"x"})
+    manifest = describe(snapshot_dir, facts())
+    (snapshot_dir / "b").unlink()  # would be found missing if it came to that
+    assert pack_hot(snapshot_dir, manifest, keyring=KEYS, limit_bytes=100_000) is None
+
+
+@pytest.mark.parametrize(
+    "expected", [Expected(session_id="s-2"), Expected(order=(3, 5)), Expected(order=(4, 4)), Expected(order=(4, 3))]
+)
+def test_a_copy_that_is_not_where_it_belongs_is_not_used(
+    form: Form, snapshot_dir: Path, tmp_path: Path, expected: Expected
+) -> None:
+    body = form.pack(snapshot_dir)
+    with pytest.raises(ArchiveDamagedError, match=r"another session|not the one"):
+        form.unpack(body, tmp_path / "out", expected=expected)
+    with pytest.raises(ArchiveDamagedError, match=r"another session|not the one"):
+        form.verify(body, expected=expected)
     assert not (tmp_path / "out").exists()
 
 
@@ -109,35 +200,29 @@ def test_another_sessions_archive_is_not_used(archive: bytes, tmp_path: Path) ->
     ],
 )
 def test_a_profile_of_a_newer_chromium_is_refused_by_number(
-    archive: bytes, tmp_path: Path, here: str, refused: bool
+    form: Form, snapshot_dir: Path, tmp_path: Path, here: str, refused: bool
 ) -> None:
+    body, expected = form.pack(snapshot_dir), Expected(max_chromium=here)
     if refused:
         with pytest.raises(ArchiveTooNewError) as raised:
-            unpack(archive, tmp_path / "out", limits=LIMITS, max_chromium=here)
+            form.unpack(body, tmp_path / "out", expected=expected)
         assert "156.0.8078.79" in raised.value.hint
     else:
-        unpack(archive, tmp_path / "out", limits=LIMITS, max_chromium=here)
+        form.unpack(body, tmp_path / "out", expected=expected)
     assert (tmp_path / "out").exists() is not refused
-
-
-@pytest.mark.parametrize("step", ["_extract", "_sync_tree", "_put_in_place"])
-def test_a_full_disk_is_unavailable_not_damaged_and_leaves_all_as_it_was(
-    archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    write_files(tmp_path / "out", {"old": b"profile"})
-    monkeypatch.setattr(unpacking, step, full)
-    with pytest.raises(UnavailableError, match="No space left"):
-        unpack(archive, tmp_path / "out", limits=LIMITS)
-    assert content_of(tmp_path / "out") == {"old": b"profile"}
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
 @pytest.mark.parametrize("limits", [{"max_files": 4}, {"max_file_bytes": 9999}, {"max_total_bytes": 10_000},
                                     {"max_manifest_bytes": 100}])  # fmt: skip
-def test_limits_hold(archive: bytes, tmp_path: Path, limits: dict[str, int]) -> None:
+def test_limits_hold(form: Form, snapshot_dir: Path, tmp_path: Path, limits: dict[str, int]) -> None:
+    body = form.pack(snapshot_dir)
     with pytest.raises(ArchiveDamagedError):
-        unpack(archive, tmp_path / "out", limits=dataclasses.replace(LIMITS, **limits))
+        form.unpack(body, tmp_path / "out", limits=dataclasses.replace(LIMITS, **limits), expected=ANY)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_manifest_alone_is_read_from_archives(form: Form, snapshot_dir: Path) -> None:
+    (form.work / "copy").write_bytes(form.pack(snapshot_dir))
+    read = read_manifest(form.work / "copy", keyring=form.keyring, work_dir=form.work)
+    assert read == describe(snapshot_dir, facts())
+    assert os.listdir(form.work) == ["copy"]
