@@ -38,7 +38,8 @@ def opened(
     if source.read(MAGIC_BYTES) != envelope.MAGIC:
         if not keyring.accept_plain:
             raise ArchiveUnsafeError(
-                "copy is not encrypted, and only encrypted ones are accepted", hint="see docs on accepting plain copies"
+                "copy is not encrypted, and only encrypted ones are accepted",
+                hint="let `blazz keys rotate` encrypt what is stored, or accept copies that are not encrypted",
             )
         yield _plain(source, limits, expected)[1]
         return

@@ -50,9 +50,9 @@ class Forward(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, content: object) -> int:
-        self.content += bytes(content)  # type: ignore[call-overload]  # any buffer
-        return len(content)  # type: ignore[arg-type]  # the same
+    def write(self, content: bytes, /) -> int:  # type: ignore[override]
+        self.content += content
+        return len(content)
 
 
 def entry(name: str, mode: int, kind: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
