@@ -8,6 +8,8 @@ from pathlib import Path
 from daemon.core.settings import Settings
 from daemon.objectstore.archives import Archives
 from daemon.registry.registry import Registry
+from shards.archive.keyring import Keyring
+from shards.archive.unpack import UnpackLimits
 from shards.identity import ShardIdentity
 from shards.leases import LeaseKeeper
 from shards.page.bundle import Bundle
@@ -29,6 +31,9 @@ class ShardContext:
     bundle: Bundle
     chromium: str
     """Version of the Chromium binary, as `156.0.8078.79`."""
+    keyring: Keyring
+    """What archives and hot copies are encrypted with."""
+    limits: UnpackLimits
     executor: Executor
     """Bounded threads for everything that blocks: file copies, zip, hashing."""
     start_slots: asyncio.Semaphore

@@ -16,6 +16,8 @@ from daemon.core.signals import stop_on_signals
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
 from daemon.registry.registry import Registry
+from shards.archive.keyring import Keyring
+from shards.archive.unpack import UnpackLimits
 from shards.browser.orphans import sweep_orphans
 from shards.browser.version import binary_version
 from shards.commanding import Commanding
@@ -27,6 +29,7 @@ from shards.leases import LeaseKeeper
 from shards.leftovers import Leftovers
 from shards.page.bundle import load_bundle
 from shards.profile.layout import ShardLayout
+from shards.unsaved import Unsaved
 
 log = structlog.get_logger()
 
@@ -81,6 +84,7 @@ class ShardProcess:
                 tasks.create_task(intake.run(self._stop))
                 tasks.create_task(commanding.run(self._stop))
                 tasks.create_task(Leftovers(shard, intake).run(self._stop))
+                tasks.create_task(Unsaved(shard, intake).run(self._stop))
                 tasks.create_task(self._end(intake, commanding))
             await heartbeat.farewell()
         finally:
@@ -121,6 +125,8 @@ class ShardProcess:
             notes_dir=notes_dir,
             bundle=load_bundle(browser.bundle_path),
             chromium=await binary_version(browser.chromium_path),
+            keyring=Keyring(self._settings.archive.keys),
+            limits=UnpackLimits(max_total_bytes=self._settings.archive.max_unpacked_bytes),
             executor=self._executor,
             start_slots=asyncio.Semaphore(self._settings.shard.parallel_starts),
             backup_slots=asyncio.Semaphore(_PARALLEL_BACKUPS),

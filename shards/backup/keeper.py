@@ -1,28 +1,44 @@
 """Backups of one running session: decides when a copy is due, has it taken, and tells how it went.
 
-A failed backup never stops the session: it is told as an event and tried again. Stored copies are never removed here.
+A failed backup never stops the session: it is told once as an event and tried again until it works. The hot copies go
+on while the object store hangs, as an upload runs beside them. Stored copies are never removed here.
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
 from daemon.core.clock import mono_s
-from daemon.core.errors import BlazzError, SessionNotFoundError, StaleTokenError
+from daemon.core.errors import BlazzError, ObjectStoreUnavailableError, SessionNotFoundError, StaleTokenError
+from daemon.core.loops import cancel_all
 from daemon.core.sections import BackupSettings
 from daemon.sessions.events import EventKind
-from shards.backup.copier import Copier, Stored
-from shards.backup.policy import BackupClock, BackupPlan, plan_backup
+from daemon.sessions.record import CopyFacts
+from shards.backup.copier import Copier
+from shards.backup.policy import BackupClock, BackupPlan, Outage, plan_backup
+from shards.backup.taken import Taken
 from shards.publisher import Publisher
 
 log = structlog.get_logger()
 
 _LOOK_INTERVAL_S = 1.0
-_MAX_PAUSE_S = 60.0
 _FINAL_PAUSES_S = (0.5, 2.0)
+_FINAL_LIMIT_S = 15.0
+_FINAL_BYTES_PER_S = 500_000
+_NOT_OURS = (StaleTokenError, SessionNotFoundError)
+_HOT_COPY, _ARCHIVE = "hot_copy", "archive"
+
+
+@dataclass(kw_only=True)
+class _Stored:
+    """What of one snapshot has been stored so far."""
+
+    hot_copy: CopyFacts | None = None
+    archive: CopyFacts | None = None
 
 
 class BackupKeeper:
@@ -42,7 +58,9 @@ class BackupKeeper:
         self._publisher = publisher
         self._overlay = overlay
         self._clock = BackupClock()
-        self._busy = asyncio.Lock()
+        self._outages = {_HOT_COPY: Outage(), _ARCHIVE: Outage()}
+        self._turn = asyncio.Lock()
+        """Held from a snapshot until its hot copy is in Redis, so that a newer one never comes first."""
         # Sessions that started together must not all write their archives together.
         self._archive_interval_s = settings.interval_ms / 1000 * random.uniform(0.9, 1.1)
 
@@ -52,122 +70,188 @@ class BackupKeeper:
         Raises:
             StaleTokenError, SessionNotFoundError: this runner may not write any more.
         """
-        failures = 0
         await asyncio.sleep(self._settings.settle_ms / 1000)
-        while True:
-            failures = 0 if await self._tolerant(self._look(), first=failures == 0) else failures + 1
-            pause_s = min(_MAX_PAUSE_S, _LOOK_INTERVAL_S * 2.0**failures)
-            await asyncio.sleep(pause_s * random.uniform(0.9, 1.1))
+        upload: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if upload is not None and upload.done():
+                    upload.result()
+                    upload = None
+                plan, mark = await self._due(uploading=upload is not None)
+                if plan.archive:
+                    upload = asyncio.create_task(self._tolerant(plan, mark))
+                elif plan:
+                    await self._tolerant(plan, mark)
+                await asyncio.sleep(_LOOK_INTERVAL_S * random.uniform(0.9, 1.1))
+        finally:
+            if upload is not None:
+                await cancel_all([upload])
+
+    async def _due(self, *, uploading: bool) -> tuple[BackupPlan, str]:
+        now_mono_s = mono_s()
+        mark = await self._copier.fingerprint()
+        if not self._outages[_HOT_COPY].over(now_mono_s):
+            return BackupPlan(hot_copy=False, archive=False), mark
+        plan = plan_backup(
+            self._clock,
+            now_mono_s=now_mono_s,
+            fingerprint=mark,
+            hot_copy_interval_s=self._settings.hot_copy_interval_ms / 1000,
+            archive_interval_s=self._archive_interval_s,
+            archives_enabled=self._settings.enabled and not uploading and self._outages[_ARCHIVE].over(now_mono_s),
+        )
+        return plan, mark
 
     async def on_login(self) -> None:
-        """Take a hot copy at once: from now on a crash must not cost a scan.
+        """Take a hot copy at once, or an archive if it is too large: from now on a crash must not cost a scan.
 
         Raises:
             StaleTokenError, SessionNotFoundError: this runner may not write any more.
         """
-        await self._tolerant(self._live(BackupPlan(hot_copy=True, archive=False)), first=True)
+        plan = BackupPlan(hot_copy=True, archive=False, archive_if_too_large=self._settings.enabled)
+        await self._tolerant(plan, None)
 
-    async def now(self) -> Stored:
+    async def now(self) -> None:
         """Take a live hot copy and an archive now, whatever is due.
 
         Raises:
-            SnapshotError, RedisUnavailableError, ObjectStoreUnavailableError: what was stored before remains.
+            SnapshotError, DiskLowError, RedisUnavailableError, ObjectStoreUnavailableError: what was stored remains.
         """
-        return await self._live(BackupPlan(hot_copy=True, archive=True))
+        await self._live(BackupPlan(hot_copy=True, archive=True), None)
 
     async def final(self, *, clean: bool, overlay: Mapping[str, bytes]) -> bool:
         """Store the last backup, from the files of a Chromium whose process is gone; True when all took it.
 
-        `clean` says that it exited by itself, so that its files are complete. If not, they are copied as those of a
-        live one, with the `overlay` taken before the end.
+        `clean` says that it exited by itself, so that its files are complete: they are marked as such, and used as
+        they are if the session starts here again. If not, they are copied as those of a live one, with the `overlay`
+        taken before the end.
 
         Tries a few times. What cannot be stored is told as an event; the profile stays on disk, older copies remain.
 
         Raises:
             StaleTokenError, SessionNotFoundError: this runner may not write any more.
         """
+        generation, began_mono_s = self._copier.next_generation(), mono_s()
+        if clean:
+            await self._copier.mark_left_clean(generation)
         plan = BackupPlan(hot_copy=True, archive=self._settings.enabled)
-        for pause_s in (*_FINAL_PAUSES_S, None):
-            try:
-                async with self._busy:
-                    await self._copy(plan, "", clean=clean, extra={} if clean else overlay)
-                return True
-            except (StaleTokenError, SessionNotFoundError):
-                raise
-            except BlazzError as error:
-                if pause_s is None:
-                    log.error("last backup not stored everywhere", code=error.code, error=str(error), hint=error.hint)
-                    await self._tell_failure(error)
-                else:
+        taken, stored = None, _Stored()
+        async with self._turn, contextlib.AsyncExitStack() as stack:
+            for pause_s in (*_FINAL_PAUSES_S, None):
+                try:
+                    if taken is None:
+                        taking = self._copier.taken(plan, generation, clean=clean, extra={} if clean else overlay)
+                        taken = await stack.enter_async_context(taking)
+                    await self._store_in_time(taken, stored)
+                    break
+                except _NOT_OURS:
+                    raise
+                except BlazzError as error:
+                    if pause_s is None:
+                        await self._not_stored(error)
+                        return False
                     await asyncio.sleep(pause_s)
-        return False
+            assert taken is not None
+            await self._tell(taken, stored, took_s=mono_s() - began_mono_s)
+        return True
 
-    async def _look(self) -> None:
-        mark = await self._copier.fingerprint()
-        plan = plan_backup(
-            self._clock,
-            now_mono_s=mono_s(),
-            fingerprint=mark,
-            hot_copy_interval_s=self._settings.hot_copy_interval_ms / 1000,
-            archive_interval_s=self._archive_interval_s,
-            archives_enabled=self._settings.enabled,
-        )
-        if plan:
-            await self._live(plan, mark)
-
-    async def _live(self, plan: BackupPlan, mark: str | None = None) -> Stored:
-        async with self._busy:
-            if mark is None:
-                mark = await self._copier.fingerprint()
-            return await self._copy(plan, mark, clean=False, extra=await self._overlay())
-
-    async def _copy(self, plan: BackupPlan, mark: str, *, clean: bool, extra: Mapping[str, bytes]) -> Stored:
-        began_mono_s = mono_s()
-        stored = await self._copier.copy(plan, clean=clean, extra=extra)
-        # A copy too large for Redis counts as done: it is as new there as it can be.
-        if plan.hot_copy and (stored.hot_copy is not None or stored.error is None):
-            self._clock = replace(self._clock, hot_copy_mono_s=mono_s(), fingerprint=mark)
-        if stored.archive is not None:
-            self._clock = replace(self._clock, archive_mono_s=mono_s(), archive_fingerprint=mark)
-        await self._tell(stored, took_s=mono_s() - began_mono_s)
-        if stored.error is not None:
-            raise stored.error
-        return stored
-
-    async def _tolerant(self, backup: Awaitable[object], *, first: bool) -> bool:
-        """Await a backup; a failure is told when it is the `first` in a row, and False returned."""
+    async def _store_in_time(self, taken: Taken, stored: _Stored) -> None:
+        """Store what is not stored yet; a store that hangs must not keep the session from its end."""
+        size_bytes = taken.packed.size_bytes if taken.packed else 0
         try:
-            await backup
-            return True
-        except (StaleTokenError, SessionNotFoundError):
+            async with asyncio.timeout(_FINAL_LIMIT_S + size_bytes / _FINAL_BYTES_PER_S):
+                await self._store_rest(taken, stored)
+        except TimeoutError:
+            raise ObjectStoreUnavailableError("the last backup was not taken in time") from None
+
+    async def _store_rest(self, taken: Taken, stored: _Stored) -> None:
+        """Store what is not stored yet, in both stores at the same time; raise what went wrong worst."""
+        answers = await asyncio.gather(
+            self._store_hot_copy(taken, stored), self._store_archive(taken, stored), return_exceptions=True
+        )
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        for failure in sorted(failures, key=lambda failure: isinstance(failure, BlazzError)):
+            raise failure
+
+    async def _store_hot_copy(self, taken: Taken, stored: _Stored) -> None:
+        if taken.hot_copy is not None and stored.hot_copy is None:
+            stored.hot_copy = await self._copier.store_hot_copy(taken)
+        if taken.too_large:
+            await self._copier.note_too_large()
+
+    async def _store_archive(self, taken: Taken, stored: _Stored) -> None:
+        if taken.packed is not None and stored.archive is None:
+            stored.archive = await self._copier.store_archive(taken)
+
+    async def _tolerant(self, plan: BackupPlan, mark: str | None) -> None:
+        """Back up; a failure has been counted and told, and is tried again."""
+        try:
+            await self._live(plan, mark)
+        except _NOT_OURS:
+            raise
+        except BlazzError:
+            return
+
+    async def _live(self, plan: BackupPlan, mark: str | None) -> None:
+        began_mono_s, stored = mono_s(), _Stored()
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._turn, self._counted(_HOT_COPY):
+                mark = mark or await self._copier.fingerprint()
+                extra, generation = await self._overlay(), self._copier.next_generation()
+                taking = self._copier.taken(plan, generation, clean=False, extra=extra)
+                taken = await stack.enter_async_context(taking)
+                await self._store_hot_copy(taken, stored)
+                self._clock = replace(self._clock, hot_copy_mono_s=mono_s(), fingerprint=mark)
+            if plan.archive or taken.packed is not None:
+                async with self._counted(_ARCHIVE):
+                    await self._store_archive(taken, stored)
+                    self._clock = replace(self._clock, archive_mono_s=mono_s(), archive_fingerprint=mark)
+            await self._tell(taken, stored, took_s=mono_s() - began_mono_s)
+
+    @contextlib.asynccontextmanager
+    async def _counted(self, kind: str) -> AsyncIterator[None]:
+        """Count failures in a row; the first is told as an event, the first success after them is logged."""
+        try:
+            yield
+        except _NOT_OURS:
             raise
         except BlazzError as error:
+            first = self._outages[kind].failures == 0
+            self._outages[kind] = self._outages[kind].longer(mono_s())
             if first:
-                log.warning("backup failed, tried again", code=error.code, error=str(error), hint=error.hint)
+                log.warning("backup failed, tried again", of=kind, code=error.code, error=str(error), hint=error.hint)
                 await self._tell_failure(error)
-            return False
+            raise
+        if self._outages[kind].failures:
+            log.info("backups work again", of=kind, failures=self._outages[kind].failures)
+            self._outages[kind] = Outage()
 
-    async def _tell(self, stored: Stored, *, took_s: float) -> None:
-        manifest = stored.packed.manifest
+    async def _tell(self, taken: Taken, stored: _Stored, *, took_s: float) -> None:
+        if stored.hot_copy is None and stored.archive is None:
+            log.debug("backup not needed, nothing has changed")
+            return
         log.info(
-            "backup stored" if stored.error is None else "backup stored in part",
-            generation=manifest.generation,
-            token=manifest.token,
-            size_bytes=stored.packed.size_bytes,
-            clean=manifest.clean,
-            hot_copy=stored.hot_copy is not None,
-            archive=stored.archive is not None,
+            "backup stored",
+            generation=taken.manifest.generation,
+            token=taken.manifest.token,
+            clean=taken.manifest.clean,
+            hot_copy_bytes=stored.hot_copy.size_bytes if stored.hot_copy else None,
+            archive_bytes=stored.archive.size_bytes if stored.archive else None,
             took_ms=round(took_s * 1000),
         )
         if stored.archive is not None:
             data = {
                 "key": stored.archive.key,
                 "size_bytes": stored.archive.size_bytes,
-                "token": manifest.token,
-                "generation": manifest.generation,
-                "clean": manifest.clean,
+                "token": stored.archive.token,
+                "generation": stored.archive.generation,
+                "clean": stored.archive.clean,
             }
             await self._publisher.tell(EventKind.BACKUP_COMPLETED, data)
+
+    async def _not_stored(self, error: BlazzError) -> None:
+        log.error("last backup not stored everywhere", code=error.code, error=str(error), hint=error.hint)
+        await self._tell_failure(error)
 
     async def _tell_failure(self, error: BlazzError) -> None:
         await self._publisher.tell(EventKind.BACKUP_FAILED, {"code": error.code, "message": error.message})

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_MAX_PAUSE_S = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackupClock:
@@ -15,11 +17,30 @@ class BackupClock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outage:
+    """Failures in a row of one kind of backup, and when to try again (monotonic seconds)."""
+
+    failures: int = 0
+    retry_mono_s: float = 0.0
+
+    def longer(self, now_mono_s: float) -> "Outage":
+        """Return it with one more failure: tried again after 1, 2, 4, ... at most 60 seconds."""
+        pause_s = min(_MAX_PAUSE_S, 2.0 ** min(self.failures, 6))
+        return Outage(failures=self.failures + 1, retry_mono_s=now_mono_s + pause_s)
+
+    def over(self, now_mono_s: float) -> bool:
+        """Whether it may be tried (again)."""
+        return now_mono_s >= self.retry_mono_s
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackupPlan:
     """What to store now."""
 
     hot_copy: bool
     archive: bool
+    archive_if_too_large: bool = False
+    """Store an archive when the hot copy turns out to be larger than allowed."""
 
     def __bool__(self) -> bool:
         return self.hot_copy or self.archive
@@ -38,5 +59,5 @@ def plan_backup(
     hot_due = clock.hot_copy_mono_s is None or now_mono_s - clock.hot_copy_mono_s >= hot_copy_interval_s
     archive_due = clock.archive_mono_s is None or now_mono_s - clock.archive_mono_s >= archive_interval_s
     archive = archives_enabled and archive_due and fingerprint != clock.archive_fingerprint
-    # An archive's bytes go to Redis as well: they are at hand, and the newest copy should be the fastest to restore.
+    # An archive goes to Redis as well: the newest copy should be the fastest to restore.
     return BackupPlan(hot_copy=archive or (hot_due and fingerprint != clock.fingerprint), archive=archive)

@@ -1,41 +1,65 @@
-"""`plan_sources`: which stored copies of a session may be restored, best first. Pure."""
+"""Which copies of a session may be restored, and in which order. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from daemon.objectstore.catalogue import ArchiveRef
 from daemon.sessions.record import SessionRecord
 
+Order = tuple[int, int]
+
+
+class Place(StrEnum):
+    """Where a copy is."""
+
+    LOCAL = "local"
+    """The profile on this shard's disk, as a clean exit left it."""
+    REDIS = "redis"
+    R2 = "r2"
+
+
+_SPEED = {Place.LOCAL: 2, Place.REDIS: 1, Place.R2: 0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One copy to try: the hot copy, or the archive `ref`."""
+    """One copy to try. `ref` is the archive's if it is in R2."""
 
-    order: tuple[int, int]
-    ref: ArchiveRef | None
+    order: Order
+    place: Place
+    ref: ArchiveRef | None = None
 
-    @property
-    def name(self) -> str:
-        """`redis` or `r2`."""
-        return "redis" if self.ref is None else "r2"
+
+def is_void(record: SessionRecord, order: Order) -> bool:
+    """Whether a copy belongs to a login that was ended on purpose, and must never be restored.
+
+    Token 0 is that of archives that another service left; they are void once any login was ended.
+    """
+    return record.void_token > 0 and order[0] <= record.void_token
 
 
 def plan_sources(
-    record: SessionRecord, *, hot_copy: tuple[int, int] | None, archives: Sequence[ArchiveRef]
+    record: SessionRecord, *, local: Order | None, hot_copy: Order | None, archives: Sequence[ArchiveRef]
 ) -> tuple[Source, ...]:
-    """Return the copies to try: highest `(token, generation)` first, the hot copy before an equal archive.
-
-    Copies of a login that was ended on purpose (token up to `record.void_token`) are left out.
-    """
-    sources = [Source(order=(ref.token, ref.generation), ref=ref) for ref in archives]
+    """Return the copies to try: highest `(token, generation)` first, of equal ones the one that is at hand first."""
+    sources = [Source(order=ref.order, place=Place.R2, ref=ref) for ref in archives]
     if hot_copy is not None:
-        sources.append(Source(order=hot_copy, ref=None))
-    alive = [source for source in sources if source.order[0] > record.void_token]
-    return tuple(sorted(alive, key=lambda s: (s.order, s.ref is None), reverse=True))
+        sources.append(Source(order=hot_copy, place=Place.REDIS))
+    if local is not None:
+        sources.append(Source(order=local, place=Place.LOCAL))
+    alive = [source for source in sources if not is_void(record, source.order)]
+    return tuple(sorted(alive, key=lambda s: (s.order, _SPEED[s.place]), reverse=True))
 
 
-def hot_copy_is_newest(record: SessionRecord, hot_copy: tuple[int, int] | None) -> bool:
-    """Whether the record proves that no archive is newer than the hot copy, so that R2 need not be asked."""
-    if hot_copy is None or hot_copy[0] <= record.void_token:
+def is_newest(record: SessionRecord, order: Order) -> bool:
+    """Whether the record proves that no store has anything newer, so that they need not be asked.
+
+    It does as every copy is in the record: a hot copy together with its body, an archive before it is sent.
+    """
+    known = [facts.order for facts in (record.hot_copy, record.archive) if facts is not None]
+    if not known or is_void(record, order):
         return False
-    return record.archive is None or record.archive.order <= hot_copy
+    if record.archive_begun is not None:
+        known.append(record.archive_begun)
+    return order >= max(known)

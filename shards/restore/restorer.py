@@ -5,22 +5,35 @@ there" lead to an empty profile. Nothing local is removed before a verified copy
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
-from daemon.core.errors import ArchiveDamagedError, ObjectNotFoundError
+from daemon.core.errors import (
+    ArchiveDamagedError,
+    ArchiveKeyMissingError,
+    ArchiveTooNewError,
+    BlazzError,
+    DamagedError,
+    ObjectNotFoundError,
+)
 from daemon.objectstore.catalogue import ArchiveRef
 from daemon.sessions.record import SessionRecord
-from shards.archive.manifest import Manifest
-from shards.archive.unpack import UnpackLimits, read_manifest, unpack
+from shards.archive.head import read_head
+from shards.archive.hot import unpack_hot
+from shards.archive.legacy import unpack_legacy
+from shards.archive.manifest import version_numbers
+from shards.archive.unpack import Expected, unpack
 from shards.context import ShardContext
 from shards.page.overlay import OVERLAY_FILE, Overlay
-from shards.restore.plan import Source, hot_copy_is_newest, plan_sources
+from shards.profile.marker import read_left_clean
+from shards.profile.mending import mend
+from shards.profile.space import check_free_space
+from shards.restore.plan import Order, Place, Source, is_newest, is_void, plan_sources
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -28,27 +41,33 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What was put into the profile directory; `source` is `redis`, `r2`, `local`, or None for an empty profile."""
+    """What is in the profile directory now; `source` is `local`, `redis`, `r2`, or None for an empty profile."""
 
     source: str | None
-    manifest: Manifest | None = None
+    order: Order | None = None
+    """The `(token, generation)` of what was restored; None when nobody knows it."""
     overlay: Overlay | None = field(default=None, repr=False)
     damaged: int = 0
     """Copies that had to be passed over."""
-
-    @property
-    def order(self) -> tuple[int, int] | None:
-        """The `(token, generation)` of what was restored."""
-        return (self.manifest.token, self.manifest.generation) if self.manifest else None
 
 
 class Restorer:
     """Restores one session; remembers what the stores said, so that a second try asks only for what is new."""
 
-    def __init__(self, shard: ShardContext, record: SessionRecord) -> None:
+    def __init__(
+        self,
+        shard: ShardContext,
+        record: SessionRecord,
+        *,
+        tell: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None,
+    ) -> None:
+        """`tell` is given the facts of each copy that cannot be used."""
         self._shard = shard
         self._record = record
+        self._tell = tell
         self._refs: Sequence[ArchiveRef] | None = None
+        self._body: bytes | None = None
+        self._damaged = 0
 
     async def highest_token(self) -> int:
         """Return the highest token in the archive catalogue, 0 when there is none.
@@ -58,80 +77,156 @@ class Restorer:
         """
         return max((ref.token for ref in await self._archives()), default=0)
 
-    async def restore(self, into: Path, *, older_than: tuple[int, int] | None = None) -> Restored:
+    async def restore(self, into: Path, *, older_than: Order | None = None) -> Restored:
         """Put the best verified copy into the profile directory `into`, or leave an empty one.
 
         `older_than` passes over copies that WhatsApp did not accept.
 
         Raises:
             RedisUnavailableError, ObjectStoreUnavailableError: nobody knows what there is; nothing was changed.
+            DiskLowError, UnavailableError: the disk does not take it; nothing was changed.
             ArchiveTooNewError: the newest copy needs a newer Chromium; nothing was changed.
+            ArchiveKeyMissingError: the newest copy needs a key that is not in ARCHIVE_KEYS; nothing was changed.
         """
-        body = await self._shard.registry.copies.get(self._record.session_id)
-        hot_copy = await self._order_of(body)
-        damaged = int(body is not None and hot_copy is None)
-        async for source in self._candidates(hot_copy):
+        layout = self._shard.layout
+        check_free_space(layout.root, min_free_bytes=self._shard.settings.paths.min_free_bytes)
+        self._damaged = 0
+        async for source in self._candidates(into):
             if older_than is not None and source.order >= older_than:
                 continue
             try:
-                manifest = await self._apply(source, body, into)
-            except (ArchiveDamagedError, ObjectNotFoundError) as error:
-                damaged += 1
-                log.error(
-                    "copy cannot be used, trying the next older",
-                    source=source.name,
-                    order=source.order,
-                    code=error.code,
-                    error=str(error),
-                )
+                await self._apply(source, into)
+                await self._mend(into)
+                overlay = await self._threaded(partial(_take_overlay, into))
+            except (DamagedError, ObjectNotFoundError) as error:
+                await self._pass_over(source.place, source.order, error)
                 continue
-            overlay = await self._threaded(partial(_take_overlay, into))
-            return Restored(source=source.name, manifest=manifest, overlay=overlay, damaged=damaged)
-        return await self._without_copy(into, damaged)
+            except (ArchiveTooNewError, ArchiveKeyMissingError) as error:
+                if self._record.reason != error.code:  # else it has been told
+                    await self._report(source.place, source.order, error, trying_older=False)
+                raise
+            return Restored(source=source.place, order=source.order, overlay=overlay, damaged=self._damaged)
+        return await self._without_copy(into)
 
-    async def _candidates(self, hot_copy: tuple[int, int] | None) -> AsyncIterator[Source]:
-        """Yield the copies to try, best first; R2 is asked only once it matters, as a list costs money and time."""
-        if hot_copy is not None and hot_copy_is_newest(self._record, hot_copy):
-            yield Source(order=hot_copy, ref=None)
+    async def _candidates(self, into: Path) -> AsyncIterator[Source]:
+        """Yield the copies to try, best first; a store is asked only once it matters, as that costs money and time."""
+        local = await self._local(into)
+        if local is not None and is_newest(self._record, local):
+            yield Source(order=local, place=Place.LOCAL)
+            local = None
+        hot_copy = await self._hot_copy()
+        if hot_copy is not None and is_newest(self._record, hot_copy) and (local is None or hot_copy > local):
+            yield Source(order=hot_copy, place=Place.REDIS)
             hot_copy = None
-        for source in plan_sources(self._record, hot_copy=hot_copy, archives=await self._archives()):
+        archives = await self._archives()
+        for source in plan_sources(self._record, local=local, hot_copy=hot_copy, archives=archives):
             yield source
+        if not is_void(self._record, (0, 0)):
+            for ref in await self._legacy():
+                yield Source(order=ref.order, place=Place.R2, ref=ref)
 
-    async def _without_copy(self, into: Path, damaged: int) -> Restored:
-        if self._record.paired and self._record.void_token < self._record.token and _holds_login(into):
-            log.warning("no stored copy, using the profile left on disk")
-            return Restored(source="local", damaged=damaged)
-        await self._threaded(partial(self._shard.layout.reset_profile, self._record.session_id))
-        return Restored(source=None, damaged=damaged)
+    async def _local(self, profile_dir: Path) -> Order | None:
+        """Return what the profile on disk is, if Chromium left it clean and this Chromium may open it."""
+        left = await self._threaded(partial(read_left_clean, profile_dir))
+        if left is None or left.session_id != self._record.session_id:
+            return None
+        newer = version_numbers(left.chromium) > version_numbers(self._shard.chromium)
+        return None if newer else left.order
 
-    async def _order_of(self, body: bytes | None) -> tuple[int, int] | None:
-        if body is None:
+    async def _hot_copy(self) -> Order | None:
+        self._body = await self._shard.registry.copies.get(self._record.session_id)
+        if self._body is None:
             return None
         try:
-            manifest = await self._threaded(partial(read_manifest, body))
+            return (await self._threaded(partial(read_head, self._body))).order
         except ArchiveDamagedError as error:
-            log.error("copy cannot be used, trying the next older", source="redis", code=error.code, error=str(error))
+            await self._pass_over(Place.REDIS, None, error)
             return None
-        return (manifest.token, manifest.generation)
+
+    async def _without_copy(self, into: Path) -> Restored:
+        if self._record.paired and self._record.void_token < self._record.token and _holds_login(into):
+            try:
+                await self._mend(into)
+            except DamagedError as error:
+                await self._pass_over(Place.LOCAL, None, error)
+                if not self._record.scan_allowed:
+                    return Restored(source=None, damaged=self._damaged)  # the files stay, for whoever can mend them
+            else:
+                log.warning("no stored copy, using the profile left on disk")
+                return Restored(source=Place.LOCAL, damaged=self._damaged)
+        await self._threaded(partial(self._shard.layout.reset_profile, self._record.session_id))
+        return Restored(source=None, damaged=self._damaged)
 
     async def _archives(self) -> Sequence[ArchiveRef]:
         if self._refs is None:
             self._refs = await self._shard.archives.newest_first(self._record.workspace_id, self._record.session_id)
         return self._refs
 
-    async def _apply(self, source: Source, hot: bytes | None, into: Path) -> Manifest:
-        body = hot if source.ref is None else await self._shard.archives.fetch(source.ref)
-        assert body is not None
-        return await self._threaded(
-            partial(
+    async def _legacy(self) -> Sequence[ArchiveRef]:
+        """Return what a Node service has left of this session; asked last, as only a new session has just that."""
+        prefix = self._shard.settings.archive.legacy_prefix
+        return await self._shard.archives.find_legacy(self._record.workspace_id, self._record.session_id, prefix)
+
+    async def _apply(self, source: Source, into: Path) -> None:
+        if source.place is Place.LOCAL:
+            return
+        shard = self._shard
+        expected = Expected(session_id=self._record.session_id, order=source.order, max_chromium=shard.chromium)
+        if source.ref is None:
+            assert self._body is not None
+            work = partial(unpack_hot, self._body, into, limits=shard.limits, keyring=shard.keyring, expected=expected)
+            await self._threaded(work)
+            return
+        await self._apply_archive(source.ref, into, expected)
+
+    async def _apply_archive(self, ref: ArchiveRef, into: Path, expected: Expected) -> None:
+        shard = self._shard
+        with shard.layout.temporary("restore") as folder:
+            archive = folder / "archive"
+            await shard.archives.fetch(ref, archive)
+            if ref.legacy:
+                await self._threaded(partial(unpack_legacy, archive, into, limits=shard.limits))
+                return
+            work = partial(
                 unpack,
-                body,
+                archive,
                 into,
-                limits=UnpackLimits(),
-                session_id=self._record.session_id,
-                max_chromium=self._shard.chromium,
+                limits=shard.limits,
+                keyring=shard.keyring,
+                expected=expected,
+                work_dir=folder,
             )
+            await self._threaded(work)
+
+    async def _mend(self, profile_dir: Path) -> None:
+        cut = await self._threaded(partial(mend, profile_dir))
+        if cut:
+            log.warning("cut off what a killed Chromium left half written", files=cut)
+
+    async def _pass_over(self, place: Place, order: Order | None, error: BlazzError) -> None:
+        self._damaged += 1
+        await self._report(place, order, error, trying_older=True)
+
+    async def _report(self, place: Place, order: Order | None, error: BlazzError, *, trying_older: bool) -> None:
+        log.error(
+            "copy cannot be used" + (", trying the next older" if trying_older else ""),
+            source=place,
+            order=order,
+            code=error.code,
+            error=str(error),
+            hint=error.hint or None,
         )
+        if self._tell is not None:
+            await self._tell(
+                {
+                    "source": place,
+                    "token": order[0] if order else None,
+                    "generation": order[1] if order else None,
+                    "code": error.code,
+                    "message": error.message,
+                    "trying_older": trying_older,
+                }
+            )
 
     async def _threaded(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._shard.executor, work)

@@ -80,7 +80,15 @@ async def _close(run: Run, ending: Ending) -> bool:
 async def _void(shard: ShardContext, run: Run) -> None:
     """WhatsApp ended this login: its copies are of no use to anybody and must never be restored."""
     record, token = run.notes.record, run.lease.token
-    await run.notes.write(paired=False, scan_allowed=False, void_token=token, hot_copy=None, archive=None)
+    await run.notes.write(
+        paired=False,
+        scan_allowed=False,
+        void_token=token,
+        hot_copy=None,
+        hot_copy_reason=None,
+        archive=None,
+        archive_begun=None,
+    )
     grave = Tombstone(session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now())
     try:
         await shard.registry.tombstones.put(grave)

@@ -8,6 +8,7 @@ what WhatsApp itself declared ended.
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -15,6 +16,7 @@ from daemon.core.clock import mono_s
 from daemon.core.errors import (
     BlazzError,
     BrowserError,
+    DiskLowError,
     ObjectStoreUnavailableError,
     RedisUnavailableError,
     SessionNotFoundError,
@@ -25,11 +27,13 @@ from daemon.core.logs import bind_ids
 from daemon.core.loops import first_done
 from daemon.registry.leases import Lease
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
+from daemon.sessions.events import EventKind
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import Desired, SessionState
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
+from shards.profile.marker import remove_mark
 from shards.publisher import Publisher
 from shards.restore.restorer import Restored, Restorer
 from shards.runner.browsing import Browsing
@@ -175,7 +179,7 @@ class SessionRunner:
             lease=lease,
             notes=SessionNotes(self._shard.registry, self._record, lease),
             publisher=publisher,
-            restorer=Restorer(self._shard, self._record),
+            restorer=Restorer(self._shard, self._record, tell=partial(publisher.tell, EventKind.RESTORE_FAILED)),
             copier=copier,
             backups=BackupKeeper(self._shard.settings.backup, copier, publisher, overlay=self._browsing.overlay),
             browsing=self._browsing,
@@ -200,21 +204,35 @@ class SessionRunner:
             lived = await self._live_once(run, restored)
             if lived.refused and restored.order is not None and not self.stopping:
                 older = await run.restorer.restore(self._profile_dir, older_than=restored.order)
+                await self._tell_refused(run, restored, trying_older=older.order is not None)
                 if older.order is not None:
-                    log.error("restored login was not taken, trying an older copy", order=restored.order)
                     lived = await self._live_once(run, older)
             return lived.ending
         except (StaleTokenError, SessionNotFoundError):
             raise
-        except (RedisUnavailableError, ObjectStoreUnavailableError) as error:
+        except (RedisUnavailableError, ObjectStoreUnavailableError, DiskLowError) as error:
             if self._record.reason != error.code:
-                log.warning("session waits for a store that does not answer", code=error.code, error=str(error))
+                log.warning("session waits", code=error.code, error=str(error), hint=error.hint or None)
             await self._browsing.discard()
             return ending_of_silence(error.code)
         except BlazzError as error:
             log.error("session failed", code=error.code, error=str(error), hint=error.hint)
             await self._browsing.discard()
             return ending_of_failure(error.code)
+
+    async def _tell_refused(self, run: Run, restored: Restored, *, trying_older: bool) -> None:
+        assert restored.order is not None
+        token, generation = restored.order
+        log.error("restored login was not taken", order=restored.order, trying_older=trying_older)
+        data = {
+            "source": restored.source,
+            "token": token,
+            "generation": generation,
+            "code": LOGIN_NOT_ACCEPTED.reason,
+            "message": "WhatsApp did not take the restored login",
+            "trying_older": trying_older,
+        }
+        await run.publisher.tell(EventKind.RESTORE_FAILED, data)
 
     async def _live_once(self, run: Run, restored: Restored) -> Lived:
         log.info("profile ready", source=restored.source, order=restored.order)
@@ -250,6 +268,7 @@ class SessionRunner:
         """
         if self.stopping:
             return None
+        await asyncio.get_running_loop().run_in_executor(self._shard.executor, remove_mark, self._profile_dir)
         if restored.source is not None:
             return await self._browsing.open(restored)
         opened = await first_done(self._browsing.open(restored), self._stopped())

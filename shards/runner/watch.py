@@ -56,7 +56,7 @@ class PageWatch:
         self._not_connected_since_mono_s = mono_s()
         self._looks_without_qr = 0
         self._greeted = False
-        self._scanned = not notes.record.paired
+        self._scanned = restored.source is None and not notes.record.paired
         self.logged_in = False
         """Whether the page was logged in at any moment."""
         self.settled = asyncio.Event()

@@ -221,7 +221,8 @@ async def test_a_login_ended_while_the_shard_was_down_tries_an_older_copy_and_th
         await house.start("shard_00")
         shown = await house.status(session_id, "disconnected")
         assert (shown["reason"], shown["paired"]) == ("logged_out", False)
-        assert "trying an older copy" in house.logs()
+        told = (await house.event(session_id, "restore_failed"))["data"]
+        assert (told["source"], told["code"], told["trying_older"]) == ("local", "login_not_accepted", True)
         assert house.receiver.kinds(session_id).count("qr") == 1
 
 

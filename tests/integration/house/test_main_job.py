@@ -58,6 +58,7 @@ async def test_a_damaged_hot_copy_is_passed_over(open_house: Open, redis_url: st
     async with open_house() as house:
         session_id = await house.link("u", random_phone())
         await house.stop("shard_00")
+        house.wipe_profiles()
         store = redis.Redis.from_url(redis_url)
         body = bytearray(store.get(keys.hot_copy(session_id)) or b"")
         body[len(body) // 2] ^= 1
@@ -65,7 +66,8 @@ async def test_a_damaged_hot_copy_is_passed_over(open_house: Open, redis_url: st
         await house.start("shard_00")
         restored = await house.event(session_id, "session_restored")
         assert restored["data"]["source"] == "r2"
-        assert "copy cannot be used" in house.logs()
+        told = (await house.event(session_id, "restore_failed"))["data"]
+        assert (told["source"], told["code"], told["trying_older"]) == ("redis", "archive_damaged", True)
 
 
 async def test_messages_go_both_ways_and_acks_are_told(open_house: Open) -> None:

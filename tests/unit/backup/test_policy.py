@@ -1,6 +1,6 @@
 """When what is stored."""
 
-from shards.backup.policy import BackupClock, BackupPlan, plan_backup
+from shards.backup.policy import BackupClock, BackupPlan, Outage, plan_backup
 
 
 def plan(clock: BackupClock, now_mono_s: float, fingerprint: str = "b", archives: bool = True) -> BackupPlan:
@@ -38,3 +38,13 @@ def test_archives_can_be_switched_off() -> None:
 def test_an_archive_refreshes_the_hot_copy_too_so_that_redis_has_the_newest() -> None:
     clock = BackupClock(hot_copy_mono_s=699, archive_mono_s=100, fingerprint="b", archive_fingerprint="a")
     assert plan(clock, 700) == BackupPlan(hot_copy=True, archive=True)
+
+
+def test_after_failures_in_a_row_the_pause_grows_to_a_minute() -> None:
+    outage, pauses = Outage(), []
+    for _ in range(8):
+        outage = outage.longer(100)
+        pauses.append(outage.retry_mono_s - 100)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert not outage.over(159.9) and outage.over(160)
+    assert Outage().over(0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from daemon.core.clock import utc_now
 from daemon.objectstore.catalogue import ArchiveRef
 from daemon.sessions.record import CopyFacts, SessionRecord
-from shards.restore.plan import hot_copy_is_newest, plan_sources
+from shards.restore.plan import is_newest, plan_sources
 
 NOW = utc_now()
 RECORD = SessionRecord(session_id="s", workspace_id="1", user_id="2", created_at=NOW, status_at=NOW)
@@ -23,8 +23,18 @@ def archive(token: int, generation: int) -> ArchiveRef:
     )
 
 
-def orders(record: SessionRecord, hot: tuple[int, int] | None, *refs: ArchiveRef) -> list[tuple[str, tuple[int, int]]]:
-    return [(source.name, source.order) for source in plan_sources(record, hot_copy=hot, archives=refs)]
+def facts(token: int, generation: int) -> CopyFacts:
+    return CopyFacts(at=NOW, size_bytes=1, token=token, generation=generation, clean=True, content_digest="")
+
+
+def orders(
+    record: SessionRecord,
+    hot: tuple[int, int] | None,
+    *refs: ArchiveRef,
+    local: tuple[int, int] | None = None,
+) -> list[tuple[str, tuple[int, int]]]:
+    sources = plan_sources(record, local=local, hot_copy=hot, archives=refs)
+    return [(source.place.value, source.order) for source in sources]
 
 
 def test_the_highest_pair_comes_first_and_the_token_counts_more() -> None:
@@ -36,18 +46,40 @@ def test_the_highest_pair_comes_first_and_the_token_counts_more() -> None:
     ]
 
 
-def test_the_hot_copy_comes_before_an_archive_of_the_same_moment() -> None:
-    assert orders(RECORD, (2, 2), archive(2, 2))[0] == ("redis", (2, 2))
+def test_of_equal_copies_the_one_at_hand_comes_first() -> None:
+    assert orders(RECORD, (2, 2), archive(2, 2), local=(2, 2)) == [
+        ("local", (2, 2)),
+        ("redis", (2, 2)),
+        ("r2", (2, 2)),
+    ]
+
+
+def test_an_older_profile_on_disk_comes_after_newer_copies() -> None:
+    assert orders(RECORD, (3, 1), archive(2, 8), local=(2, 9)) == [("redis", (3, 1)), ("local", (2, 9)), ("r2", (2, 8))]
 
 
 def test_copies_of_an_ended_login_are_never_tried() -> None:
-    assert orders(replace(RECORD, void_token=2), (2, 9), archive(1, 1), archive(3, 1)) == [("r2", (3, 1))]
+    voided = replace(RECORD, void_token=2)
+    assert orders(voided, (2, 9), archive(0, 0), archive(1, 1), archive(3, 1), local=(2, 10)) == [("r2", (3, 1))]
 
 
-def test_r2_is_asked_unless_the_record_proves_the_hot_copy_newest() -> None:
-    known = CopyFacts(at=NOW, size_bytes=1, token=2, generation=5, clean=True, content_digest="")
-    assert hot_copy_is_newest(replace(RECORD, archive=known), (2, 5))
-    assert hot_copy_is_newest(RECORD, (1, 1))
-    assert not hot_copy_is_newest(replace(RECORD, archive=known), (2, 4))
-    assert not hot_copy_is_newest(replace(RECORD, void_token=2), (2, 5))
-    assert not hot_copy_is_newest(RECORD, None)
+def test_an_adopted_archive_is_tried_while_no_login_was_ended() -> None:
+    assert orders(RECORD, None, archive(0, 0)) == [("r2", (0, 0))]
+
+
+def test_the_stores_are_asked_unless_the_record_proves_a_copy_newest() -> None:
+    known = replace(RECORD, hot_copy=facts(2, 5), archive=facts(2, 4))
+    assert is_newest(known, (2, 5))
+    assert is_newest(known, (2, 6)), "left clean, and its last backup could not be stored"
+    assert not is_newest(known, (2, 4))
+    assert not is_newest(replace(known, void_token=2), (2, 5))
+
+
+def test_an_archive_that_was_begun_may_be_there() -> None:
+    known = replace(RECORD, hot_copy=facts(2, 5), archive=facts(2, 4), archive_begun=(2, 6))
+    assert not is_newest(known, (2, 5))
+    assert is_newest(known, (2, 6))
+
+
+def test_a_record_that_knows_no_copy_proves_nothing() -> None:
+    assert not is_newest(RECORD, (1, 1))
