@@ -1,14 +1,12 @@
 """`Archives`: the catalogue for asyncio code. Every call runs in the executor that the process gives."""
 
 import asyncio
-import hashlib
-import tempfile
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Protocol, TypeVar, overload
+from typing import Protocol, TypeVar
 
 from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef, Catalogue
 from daemon.objectstore.check import StoreCheck, StoreHealth
@@ -41,7 +39,7 @@ class Archives:
         self._catalogue = Catalogue(self._store, config.timeouts.transfer_limit_s)
         self._check = StoreCheck(config)
 
-    async def store(self, facts: ArchiveFacts, source: Path | bytes, *, md5: str | None = None) -> ArchiveRef:
+    async def store(self, facts: ArchiveFacts, source: Path, *, md5: str) -> ArchiveRef:
         """Store the file `source` as an archive; on return the store has confirmed its MD5, `md5` in hexadecimal.
 
         The file is sent in pieces and must not change meanwhile. The same call can be made again.
@@ -50,21 +48,9 @@ class Archives:
             ObjectExistsError: another archive has this token and generation already.
             UnavailableError: the file cannot be read.
         """
-        if isinstance(source, bytes):
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "archive.zip")
-                path.write_bytes(source)
-                return await self.store(facts, path, md5=hashlib.md5(source, usedforsecurity=False).hexdigest())
-        assert md5 is not None
         return await self._transfer(partial(self._catalogue.store, facts, source, md5=md5))
 
-    @overload
-    async def fetch(self, ref: ArchiveRef, into: Path) -> None: ...
-
-    @overload
-    async def fetch(self, ref: ArchiveRef) -> bytes: ...
-
-    async def fetch(self, ref: ArchiveRef, into: Path | None = None) -> bytes | None:
+    async def fetch(self, ref: ArchiveRef, into: Path) -> None:
         """Receive an archive into the new file `into`, verified by its size and the SHA-256 stored with it.
 
         Whatever is raised, there is no file. A legacy archive has no SHA-256 to be verified by.
@@ -74,13 +60,7 @@ class Archives:
             ArchiveDamagedError: not what was stored; use an older one.
             DiskLowError, UnavailableError: this disk does not take it; the archive may be good.
         """
-        if into is None:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "archive.zip")
-                await self.fetch(ref, path)
-                return path.read_bytes()
         await self._transfer(partial(self._catalogue.fetch, ref, into))
-        return None
 
     async def newest_first(self, workspace_id: str, session_id: str) -> tuple[ArchiveRef, ...]:
         """Return all archives of a session but legacy ones; an empty tuple is the store's answer: there is none."""
