@@ -1,6 +1,9 @@
 """`blazz keys`: the keys that archives and hot copies are encrypted with."""
 
+import asyncio
+import json
 import sys
+from collections import Counter
 
 import click
 
@@ -8,7 +11,14 @@ from daemon.core.archive_keys import archive_keys_text
 from daemon.core.clock import utc_now
 from daemon.core.sections import ArchiveSettings
 from daemon.core.settings import load_section
+from shards.cli.console import output_console
 from shards.cli.key_file import new_key_id, with_new_key, write_new_key
+from shards.cli.key_report import key_rows, show_keys
+from shards.cli.key_use import look, plan_use
+from shards.cli.parts import Parts, run
+from shards.cli.progress import ProgressLine
+from shards.cli.rotating import DONE, Rotated, Rotation
+from shards.leases import LeaseKeeper
 
 
 @click.group()
@@ -35,3 +45,61 @@ def new(key_id: str | None, write: bool) -> None:
         " coordinator and shards, then run `blazz keys rotate`",
         err=True,
     )
+
+
+@keys.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(as_json: bool) -> None:
+    """Show which keys are configured, what each of them seals, and which can go."""
+    rows = run(lambda parts: _rows(parts, as_json))
+    if as_json:
+        click.echo(json.dumps({"keys": rows}, indent=2))
+    else:
+        show_keys(rows, output_console())
+
+
+@keys.command()
+@click.option("--json", "as_json", is_flag=True, help="The results as JSON.")
+def rotate(as_json: bool) -> None:
+    """Bring the newest copy of every session under the first of ARCHIVE_KEYS. Can be stopped and run again."""
+    results, rows = run(lambda parts: _rotate(parts, as_json))
+    counts = Counter(result.outcome.value for result in results)
+    if as_json:
+        left = [
+            {"session_id": r.session_id, "outcome": r.outcome.value, "code": r.error.code, "message": r.error.message}
+            for r in results
+            if r.error is not None
+        ]
+        click.echo(json.dumps({"counts": counts, "not_done": left, "keys": rows}, indent=2))
+    else:
+        click.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "no sessions")
+        show_keys(rows, output_console())
+    if any(result.outcome not in DONE for result in results):
+        raise SystemExit(1)
+
+
+async def _rotate(parts: Parts, as_json: bool) -> tuple[list[Rotated], list[dict[str, object]]]:
+    shard = parts.settings.shard
+    keeper = LeaseKeeper(
+        parts.registry.leases,
+        renew_interval_s=shard.lease_renew_interval_ms / 1000,
+        margin_s=shard.lease_margin_ms / 1000,
+    )
+    ended = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeper.run(ended))
+        with ProgressLine("rotated", as_json=as_json) as progress:
+            rotation = Rotation(parts, keeper, progress)
+            await rotation.run()
+        ended.set()
+    return rotation.results, await _rows(parts, as_json)
+
+
+async def _rows(parts: Parts, as_json: bool) -> list[dict[str, object]]:
+    archive = parts.settings.archive
+    with ProgressLine("looked at", as_json=as_json) as progress:
+        seen = await look(parts, progress)
+    uses = plan_use(seen, keep_newest=archive.keep_newest, keep_days=archive.keep_days)
+    if seen.unreadable:
+        click.echo(f"{seen.unreadable} hot copies are damaged; their sessions restore from archives", err=True)
+    return key_rows(list(archive.keys), uses)
