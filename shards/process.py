@@ -4,6 +4,7 @@ Order of the end: no new work, sessions closed with their last backups, commands
 """
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -89,6 +90,8 @@ class ShardProcess:
             await heartbeat.farewell()
         finally:
             await self._registry.close()
+            with contextlib.suppress(OSError):
+                shard.layout.browser_tmp_dir.rmdir()
             for executor in (self._executor, self._store_executor):
                 executor.shutdown(wait=False, cancel_futures=True)
         log.info("shard stopped")
@@ -125,7 +128,10 @@ class ShardProcess:
             notes_dir=notes_dir,
             bundle=load_bundle(browser.bundle_path),
             chromium=await binary_version(browser.chromium_path),
-            keyring=Keyring(self._settings.archive.keys),
+            keyring=Keyring(
+                self._settings.archive.keys,
+                accept_plain=self._settings.archive.accept_plain or not self._settings.archive.keys,
+            ),
             limits=UnpackLimits(max_total_bytes=self._settings.archive.max_unpacked_bytes),
             executor=self._executor,
             start_slots=asyncio.Semaphore(self._settings.shard.parallel_starts),

@@ -93,9 +93,8 @@ class Retention:
             if not self._may_go_on():
                 return
             await self._archives.delete(ref)
-        # Another login of this session may have ended since, whose tombstone voids more.
-        if await self._registry.tombstones.get(tombstone.workspace_id, tombstone.session_id) == tombstone:
-            await self._registry.tombstones.remove(tombstone)
+        # Stays if another login of this session has ended since, whose tombstone voids more.
+        await self._registry.tombstones.remove(tombstone)
         log.info(
             "archives of an ended login removed",
             session_id=tombstone.session_id,

@@ -202,7 +202,7 @@ class ArchiveTooNewError(FatalError):
 
 
 class ArchiveKeyMissingError(FatalError):
-    """The archive is encrypted with a key that is not in ARCHIVE_KEYS; it may be the newest, so nothing older is used."""
+    """A copy is encrypted with a key that ARCHIVE_KEYS lacks; it may be the newest, so nothing older is used."""
 
     code = "archive_key_missing"
 

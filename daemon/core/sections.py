@@ -257,6 +257,9 @@ class ArchiveSettings(Section):
         alias="ARCHIVE_KEYS",
         description="Encrypt archives and hot copies: id:base64 of 32 bytes, newest first; see `blazz keys`.",
     )
+    accept_plain: bool = Field(
+        True, alias="ARCHIVE_ACCEPT_PLAIN", description="Restore unencrypted copies although keys are set."
+    )
     keep_newest: int = Field(2, ge=1, le=100, alias="ARCHIVE_KEEP_NEWEST", description="Newest archives kept.")
     keep_days: int = Field(
         3, ge=0, le=366, alias="ARCHIVE_KEEP_DAYS", description="Past days of which the last archive is kept."

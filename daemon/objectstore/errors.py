@@ -36,6 +36,7 @@ _HINT_ENDPOINT = "check R2_ENDPOINT: what answers there does not speak S3"
 
 RAISED = (MinioException, urllib3.exceptions.HTTPError, OSError, ElementTree.ParseError, UnicodeDecodeError)
 """What calls of minio raise. The last two come from error answers whose XML is not XML."""
+_CAUSES = (urllib3.exceptions.HTTPError, OSError)
 
 
 @contextlib.contextmanager
@@ -112,7 +113,8 @@ def _hint(status: int, code: str) -> str:
 def _cause(error: Exception) -> str:
     """Name the root of what went wrong, such as `ConnectTimeoutError` or `Connection refused`."""
     root: BaseException = error
-    while isinstance(inner := getattr(root, "reason", None) or root.__cause__ or root.__context__, BaseException):
+    # urllib3 also leaves errors there that are its own affair, such as the TypeError of a keyword it tried.
+    while isinstance(inner := getattr(root, "reason", None) or root.__cause__ or root.__context__, _CAUSES):
         root = inner
     if isinstance(root, OSError) and root.strerror:
         return root.strerror

@@ -27,14 +27,13 @@ class Tombstones:
 
     async def put(self, tombstone: Tombstone) -> None:
         """Write or replace the tombstone of a session."""
-        body = json.dumps(asdict(tombstone) | {"at": iso(tombstone.at)}, separators=(",", ":"))
         with redis_errors("write a tombstone"):
-            await self._link.text.hset(keys.TOMBSTONES, _field(tombstone.workspace_id, tombstone.session_id), body)
+            await self._link.text.hset(keys.TOMBSTONES, _field(tombstone), _body(tombstone))
 
     async def get(self, workspace_id: str, session_id: str) -> Tombstone | None:
         """Return the tombstone of a session, or None."""
         with redis_errors("read a tombstone"):
-            body = await self._link.text.hget(keys.TOMBSTONES, _field(workspace_id, session_id))
+            body = await self._link.text.hget(keys.TOMBSTONES, f"{workspace_id}/{session_id}")
         return _parse(body) if body else None
 
     async def all(self) -> list[Tombstone]:
@@ -43,14 +42,18 @@ class Tombstones:
             found = await self._link.text.hgetall(keys.TOMBSTONES)
         return [_parse(body) for body in found.values()]
 
-    async def remove(self, tombstone: Tombstone) -> None:
-        """Remove a tombstone whose archives are gone."""
-        with redis_errors("remove a tombstone"):
-            await self._link.text.hdel(keys.TOMBSTONES, _field(tombstone.workspace_id, tombstone.session_id))
+    async def remove(self, tombstone: Tombstone) -> bool:
+        """Remove a tombstone whose archives are gone; False if another one has come, which may void more."""
+        asked = [_field(tombstone), _body(tombstone)]
+        return bool(await self._link.run("remove_tombstone", [keys.TOMBSTONES], asked))
 
 
-def _field(workspace_id: str, session_id: str) -> str:
-    return f"{workspace_id}/{session_id}"  # ids hold no slash
+def _field(tombstone: Tombstone) -> str:
+    return f"{tombstone.workspace_id}/{tombstone.session_id}"  # ids hold no slash
+
+
+def _body(tombstone: Tombstone) -> str:
+    return json.dumps(asdict(tombstone) | {"at": iso(tombstone.at)}, separators=(",", ":"))
 
 
 def _parse(body: str) -> Tombstone:
