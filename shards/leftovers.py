@@ -14,7 +14,7 @@ from daemon.core.loops import run_every
 from daemon.sessions.record import SessionRecord
 from shards.context import ShardContext
 from shards.intake import Intake
-from shards.profile.marker import read_left_clean
+from shards.profile.marker import read_mark
 
 log = structlog.get_logger()
 
@@ -52,8 +52,8 @@ class Leftovers:
                 log.info("profile removed from this shard", session_id=session_id)
 
     async def _left_clean(self, session_id: str) -> tuple[int, int] | None:
-        read = partial(read_left_clean, self._shard.layout.profile_dir(session_id))
-        left = await asyncio.get_running_loop().run_in_executor(self._shard.executor, read)
+        read = partial(read_mark, self._shard.layout.profile_dir(session_id))
+        left, _ = await asyncio.get_running_loop().run_in_executor(self._shard.executor, read)
         return left.order if left else None
 
 

@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from daemon.core.clock import mono_s
-from daemon.core.errors import BlazzError, ObjectStoreUnavailableError, SessionNotFoundError, StaleTokenError
+from daemon.core.errors import (
+    BlazzError,
+    ObjectStoreUnavailableError,
+    SessionNotFoundError,
+    SnapshotError,
+    StaleTokenError,
+)
 from daemon.core.loops import cancel_all
 from daemon.core.sections import BackupSettings
 from daemon.sessions.events import EventKind
@@ -176,6 +182,11 @@ class BackupKeeper:
     async def _store_hot_copy(self, taken: Taken, stored: _Stored) -> None:
         if taken.hot_copy is not None and stored.hot_copy is None:
             stored.hot_copy = await self._copier.store_hot_copy(taken)
+        if taken.too_large and not self._settings.enabled:
+            raise SnapshotError(
+                "too large for Redis, and archives are off: this session is not backed up",
+                hint="raise SESSION_HOT_COPY_MAX_BYTES or set SESSION_BACKUP_ENABLED=true",
+            )
         if taken.too_large:
             await self._copier.note_too_large()
 

@@ -40,20 +40,29 @@ def is_void(record: SessionRecord, order: Order) -> bool:
 
 
 def plan_sources(
-    record: SessionRecord, *, local: Order | None, hot_copy: Order | None, archives: Sequence[ArchiveRef]
+    record: SessionRecord,
+    *,
+    local: Order | None,
+    hot_copy: Order | None,
+    archives: Sequence[ArchiveRef],
+    touched: bool = False,
 ) -> tuple[Source, ...]:
-    """Return the copies to try: highest `(token, generation)` first, of equal ones the one that is at hand first."""
+    """Return the copies to try: highest `(token, generation)` first, of equal ones the one that is at hand first.
+
+    A local profile that was `touched` since it was left clean comes last of equal ones.
+    """
     sources = [Source(order=ref.order, place=Place.R2, ref=ref) for ref in archives]
     if hot_copy is not None:
         sources.append(Source(order=hot_copy, place=Place.REDIS))
     if local is not None:
         sources.append(Source(order=local, place=Place.LOCAL))
     alive = [source for source in sources if not is_void(record, source.order)]
-    return tuple(sorted(alive, key=lambda s: (s.order, _SPEED[s.place]), reverse=True))
+    speed = _SPEED | ({Place.LOCAL: -1} if touched else {})
+    return tuple(sorted(alive, key=lambda s: (s.order, speed[s.place]), reverse=True))
 
 
-def is_newest(record: SessionRecord, order: Order) -> bool:
-    """Whether the record proves that no store has anything newer, so that they need not be asked.
+def is_newest(record: SessionRecord, order: Order, *, strictly: bool = False) -> bool:
+    """Whether the record proves that no store has anything newer (or as new), so that they need not be asked.
 
     It does as every copy is in the record: a hot copy together with its body, an archive before it is sent.
     """
@@ -62,4 +71,4 @@ def is_newest(record: SessionRecord, order: Order) -> bool:
         return False
     if record.archive_begun is not None:
         known.append(record.archive_begun)
-    return order >= max(known)
+    return order > max(known) or (order == max(known) and not strictly)

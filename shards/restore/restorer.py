@@ -30,7 +30,7 @@ from shards.archive.manifest import version_numbers
 from shards.archive.unpack import Expected, unpack
 from shards.context import ShardContext
 from shards.page.overlay import OVERLAY_FILE, Overlay
-from shards.profile.marker import read_left_clean
+from shards.profile.marker import read_mark
 from shards.profile.mending import mend
 from shards.profile.space import check_free_space
 from shards.restore.plan import Order, Place, Source, is_newest, is_void, plan_sources
@@ -110,8 +110,8 @@ class Restorer:
 
     async def _candidates(self, into: Path) -> AsyncIterator[Source]:
         """Yield the copies to try, best first; a store is asked only once it matters, as that costs money and time."""
-        local = await self._local(into)
-        if local is not None and is_newest(self._record, local):
+        local, touched = await self._local(into)
+        if local is not None and is_newest(self._record, local, strictly=touched):
             yield Source(order=local, place=Place.LOCAL)
             local = None
         hot_copy = await self._hot_copy()
@@ -119,19 +119,22 @@ class Restorer:
             yield Source(order=hot_copy, place=Place.REDIS)
             hot_copy = None
         archives = await self._archives()
-        for source in plan_sources(self._record, local=local, hot_copy=hot_copy, archives=archives):
+        for source in plan_sources(self._record, local=local, hot_copy=hot_copy, archives=archives, touched=touched):
             yield source
         if not is_void(self._record, (0, 0)):
             for ref in await self._legacy():
                 yield Source(order=ref.order, place=Place.R2, ref=ref)
 
-    async def _local(self, profile_dir: Path) -> Order | None:
-        """Return what the profile on disk is, if Chromium left it clean and this Chromium may open it."""
-        left = await self._threaded(partial(read_left_clean, profile_dir))
+    async def _local(self, profile_dir: Path) -> tuple[Order | None, bool]:
+        """Return what the profile on disk was when Chromium last left it clean, and whether it was touched since.
+
+        None if nobody knows, or a newer Chromium wrote it.
+        """
+        left, untouched = await self._threaded(partial(read_mark, profile_dir))
         if left is None or left.session_id != self._record.session_id:
-            return None
+            return None, False
         newer = version_numbers(left.chromium) > version_numbers(self._shard.chromium)
-        return None if newer else left.order
+        return (None if newer else left.order), not untouched
 
     async def _hot_copy(self) -> Order | None:
         self._body = await self._shard.registry.copies.get(self._record.session_id)

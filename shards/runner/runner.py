@@ -33,7 +33,6 @@ from daemon.sessions.states import Desired, SessionState
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
-from shards.profile.marker import remove_mark
 from shards.publisher import Publisher
 from shards.restore.restorer import Restored, Restorer
 from shards.runner.browsing import Browsing
@@ -268,7 +267,6 @@ class SessionRunner:
         """
         if self.stopping:
             return None
-        await asyncio.get_running_loop().run_in_executor(self._shard.executor, remove_mark, self._profile_dir)
         if restored.source is not None:
             return await self._browsing.open(restored)
         opened = await first_done(self._browsing.open(restored), self._stopped())

@@ -40,7 +40,6 @@ UNSAVED = {
     "before the last hot copy": ["before daemon.registry.copies:HotCopies.put"],
 }
 ON_DISK = {
-    "before the profile's mark is removed": ["before shards.profile.marker:remove_mark"],
     "after Chromium started on the local profile": ["after shards.browser.process:BrowserProcess.start"],
 }
 
@@ -113,8 +112,8 @@ async def test_a_start_on_the_profile_left_on_disk_is_killed_at_each_step(open_h
             await deaths.start_dying(step, at_once=True)
             await deaths.died(step)
             assert house.logs().count("source=local") == count, "the profile on disk was not used"
-        # Chromium has had it open: nobody knows what it holds now.
-        deaths.source = "redis"
+        # Chromium was up, but no page had touched the login.
+        deaths.source = "local"
         await house.start(SHARD)
         await deaths.all_back(list(ON_DISK))
         await verify_archives(s3, [session.session_id for session in deaths.sessions])

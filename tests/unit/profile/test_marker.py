@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shards.profile.marker import LeftClean, mark_left_clean, read_left_clean, remove_mark
+from shards.profile.marker import LeftClean, mark_left_clean, read_left_clean, read_mark
 
 LEFT = LeftClean(session_id="s", token=3, generation=7, chromium="156.0.1.2")
 
@@ -31,6 +31,7 @@ def test_the_mark_says_what_the_files_are(profile: Path) -> None:
 def test_a_change_of_any_file_that_matters_makes_it_void(profile: Path) -> None:
     log_of(profile).write_bytes(b"log and more")
     assert read_left_clean(profile) is None
+    assert read_mark(profile) == (LEFT, False), "what it grew out of is still known"
 
 
 def test_a_file_that_came_or_went_makes_it_void(profile: Path) -> None:
@@ -52,10 +53,4 @@ def test_caches_do_not_matter(profile: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b'{"token": 1}', b"\xff"])
 def test_a_mark_that_cannot_be_read_is_none(profile: Path, content: bytes) -> None:
     (profile / "blazz-left-clean.json").write_bytes(content)
-    assert read_left_clean(profile) is None
-
-
-def test_it_is_gone_once_removed(profile: Path) -> None:
-    remove_mark(profile)
-    remove_mark(profile)
     assert read_left_clean(profile) is None

@@ -83,3 +83,11 @@ def test_an_archive_that_was_begun_may_be_there() -> None:
 
 def test_a_record_that_knows_no_copy_proves_nothing() -> None:
     assert not is_newest(RECORD, (1, 1))
+
+
+def test_a_touched_profile_counts_only_above_everything_stored() -> None:
+    known = replace(RECORD, hot_copy=facts(2, 5))
+    assert is_newest(known, (2, 6), strictly=True)
+    assert not is_newest(known, (2, 5), strictly=True)
+    sources = plan_sources(RECORD, local=(2, 5), hot_copy=(2, 5), archives=[archive(2, 4)], touched=True)
+    assert [source.place.value for source in sources] == ["redis", "local", "r2"]
