@@ -6,6 +6,7 @@ is written from front to back, so sizes and CRCs of an entry stand behind it (zi
 
 import contextlib
 import errno
+import itertools
 import stat
 import zipfile
 import zlib
@@ -27,6 +28,10 @@ PROFILE_FOLDER = "profile/"
 """The files are below this in the zip, so that none can take the manifest's name."""
 _DEFLATE_LEVEL = 1
 """LevelDB tables are compressed already: higher levels cost time and save little."""
+_NO_DEFLATE = 0
+"""Deflate's own blocks of bytes as they are: unlike zip's kind "stored", every tool reads them from a stream."""
+_SAMPLE_BYTES = 1 << 15
+_WORTH_IT = 0.93
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _REGULAR_PRIVATE = 0o100600 << 16
@@ -45,8 +50,11 @@ def write_zip(snapshot_dir: Path, manifest: Manifest, out: Sink) -> None:
         archive.comment = BLANK
         archive.writestr(_entry(MANIFEST_NAME, 0), manifest.to_json(), compresslevel=_DEFLATE_LEVEL)
         for file in manifest.files:
-            with archive.open(_entry(PROFILE_FOLDER + file.path, file.size_bytes), "w") as entry:
-                for chunk in described_chunks(snapshot_dir, file):
+            chunks = described_chunks(snapshot_dir, file)
+            first = next(chunks, b"")
+            described = _entry(PROFILE_FOLDER + file.path, file.size_bytes, level=_level(first))
+            with archive.open(described, "w") as entry:
+                for chunk in itertools.chain([first], chunks):
                     entry.write(chunk)
 
 
@@ -142,11 +150,18 @@ def _pieces(archive: zipfile.ZipFile, manifest: Manifest) -> Pieces:
         yield file, entry_chunks(archive, entry)
 
 
-def _entry(name: str, size_bytes: int) -> zipfile.ZipInfo:
+def _level(first: bytes) -> int:
+    """Return the level for a file that begins like this: media, and tables of such values, do not get smaller."""
+    sample = first[:_SAMPLE_BYTES]
+    packed = len(zlib.compress(sample, _DEFLATE_LEVEL))
+    return _DEFLATE_LEVEL if packed < _WORTH_IT * len(sample) or len(sample) < _SAMPLE_BYTES else _NO_DEFLATE
+
+
+def _entry(name: str, size_bytes: int, *, level: int = _DEFLATE_LEVEL) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _FIXED_TIME)
     entry.create_system = _UNIX
     entry.external_attr = _REGULAR_PRIVATE
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.file_size = size_bytes
-    entry._compresslevel = _DEFLATE_LEVEL  # type: ignore[attr-defined]  # public only from Python 3.13 on
+    entry._compresslevel = level  # type: ignore[attr-defined]  # public only from Python 3.13 on
     return entry

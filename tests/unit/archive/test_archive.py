@@ -226,3 +226,18 @@ def test_the_manifest_alone_is_read_from_archives(form: Form, snapshot_dir: Path
     read = read_manifest(form.work / "copy", keyring=form.keyring, work_dir=form.work)
     assert read == describe(snapshot_dir, facts())
     assert os.listdir(form.work) == ["copy"]
+
+
+def test_what_does_not_get_smaller_is_not_deflated_and_still_opens_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    contents = {"media": os.urandom(300_000), "text": b"the same again and again " * 12_000}
+    for name, content in contents.items():
+        (tmp_path / "files" / name).write_bytes(content)
+    pack(tmp_path / "files", describe(tmp_path / "files", facts()), tmp_path / "zip", keyring=PLAIN)
+    with zipfile.ZipFile(tmp_path / "zip") as archive:
+        assert archive.testzip() is None
+        packed = {entry.filename: entry for entry in archive.infolist()}
+        assert {name: archive.read(f"profile/{name}") for name in contents} == contents
+    assert {entry.compress_type for entry in packed.values()} == {zipfile.ZIP_DEFLATED}
+    assert packed["profile/media"].compress_size < 300_200
+    assert packed["profile/text"].compress_size < 10_000
