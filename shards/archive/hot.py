@@ -1,6 +1,7 @@
 """The hot copy: one snapshot as bytes in memory, small enough for Redis. Blocking."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.core.errors import SnapshotError
@@ -38,11 +39,19 @@ def pack_hot(snapshot_dir: Path, manifest: Manifest, *, keyring: Keyring, limit_
     return kept.content
 
 
-def unpack_hot(body: bytes, into: Path, *, limits: UnpackLimits, keyring: Keyring, expected: Expected) -> Manifest:
+def unpack_hot(
+    body: bytes,
+    into: Path,
+    *,
+    limits: UnpackLimits,
+    keyring: Keyring,
+    expected: Expected,
+    keep: Sequence[str] = (),
+) -> Manifest:
     """Verify a hot copy and put its files at the directory `into`: as `unpack` does, with the same errors."""
     with (
         disk_errors(),
         opened(io.BytesIO(body), io.BytesIO, limits=limits, keyring=keyring, expected=expected) as contents,
     ):
-        place(contents.pieces, into)
+        place(contents.pieces, into, keep=keep)
         return contents.manifest

@@ -10,6 +10,7 @@ import hashlib
 import re
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,8 +38,10 @@ _HAS_DESCRIPTOR = 0x8
 _UTF8 = 0x800
 
 
-def unpack_legacy(source: Path, into: Path, *, limits: UnpackLimits) -> None:
+def unpack_legacy(source: Path, into: Path, *, limits: UnpackLimits, keep: Sequence[str] = ()) -> None:
     """Put the login in a RemoteAuth zip at the directory `into`, replacing what is there; nothing else of it.
+
+    `keep` are directories to carry over from what is replaced, as with `unpack`.
 
     Everything is read and checked before the first byte is written. On return everything is on the disk; on any error
     `into` is as it was, and nothing is left behind.
@@ -55,7 +58,7 @@ def unpack_legacy(source: Path, into: Path, *, limits: UnpackLimits) -> None:
         wanted = _wanted(archive)
         limits.check([entry.file_size for entry in wanted.values()])
         files = [_measure(archive, path, entry) for path, entry in wanted.items()]
-        place(_pieces(archive, files, wanted), into)
+        place(_pieces(archive, files, wanted), into, keep=keep)
 
 
 def _check_layout(archive: zipfile.ZipFile, file: BinaryIO) -> None:

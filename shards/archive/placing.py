@@ -3,20 +3,23 @@
 Everything is written to a hidden directory beside the place, verified, brought to the disk and then renamed.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from daemon.core.files import sync_directory
 from shards.archive.contents import Pieces, verified
 
 
-def place(pieces: Pieces, into: Path) -> None:
+def place(pieces: Pieces, into: Path, *, keep: Sequence[str] = ()) -> None:
     """Write all files into a new directory and put it at `into`, replacing what is there.
 
-    On return everything is on the disk. On any error `into` is as it was, and nothing is left beside it.
+    The directories `keep`, relative to `into`, are carried over from what is replaced, unverified: only for what may
+    as well be lost. On return everything else is on the disk. On any error `into` is as it was, and nothing is left
+    beside it.
 
     Raises:
         ArchiveDamagedError: a file is not what the manifest says.
@@ -28,7 +31,7 @@ def place(pieces: Pieces, into: Path) -> None:
         for file, chunks in pieces:
             _write(fresh / file.path, verified(file, chunks), fresh)
         _bring_to_disk(fresh)
-        _swap(fresh, into)
+        _swap(fresh, into, keep)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -58,7 +61,7 @@ def _sync_file(path: Path) -> None:
         os.close(handle)
 
 
-def _swap(fresh: Path, into: Path) -> None:
+def _swap(fresh: Path, into: Path, keep: Sequence[str]) -> None:
     """Rename the new directory to its place; what is there goes aside first and comes back if anything fails."""
     aside = _beside(into, "old")
     replaced = into.exists()
@@ -73,7 +76,19 @@ def _swap(fresh: Path, into: Path) -> None:
         if replaced:
             os.rename(aside, into)
         raise
+    # Only now: whoever is killed before has the old profile or the new one, and never a part of both.
+    for folder in keep:
+        _carry_over(aside / folder, into / folder)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    """Move a directory if it is there and not in the new place yet; it is lost if that fails."""
+    if old.is_symlink() or not old.is_dir() or new.exists():
+        return
+    with contextlib.suppress(OSError):
+        new.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.rename(old, new)
 
 
 def _beside(into: Path, purpose: str) -> Path:

@@ -33,6 +33,7 @@ from shards.page.overlay import OVERLAY_FILE, Overlay
 from shards.profile.marker import read_mark
 from shards.profile.mending import mend
 from shards.profile.space import check_free_space
+from shards.restore.caches import PageCaches
 from shards.restore.plan import Order, Place, Source, is_newest, is_void, plan_sources
 
 log = structlog.get_logger()
@@ -65,6 +66,8 @@ class Restorer:
         self._shard = shard
         self._record = record
         self._tell = tell
+        self._caches = PageCaches(shard, record)
+        self._keep: Sequence[str] = ()
         self._refs: Sequence[ArchiveRef] | None = None
         self._body: bytes | None = None
         self._damaged = 0
@@ -91,6 +94,12 @@ class Restorer:
         layout = self._shard.layout
         check_free_space(layout.root, min_free_bytes=self._shard.settings.paths.min_free_bytes)
         self._damaged = 0
+        self._keep = await self._threaded(partial(self._caches.to_keep, into)) if older_than is None else ()
+        restored = await self._best(into, older_than)
+        await self._threaded(partial(self._caches.before_opening, into))
+        return restored
+
+    async def _best(self, into: Path, older_than: Order | None) -> Restored:
         async for source in self._candidates(into):
             if older_than is not None and source.order >= older_than:
                 continue
@@ -177,7 +186,15 @@ class Restorer:
         expected = Expected(session_id=self._record.session_id, order=source.order, max_chromium=shard.chromium)
         if source.ref is None:
             assert self._body is not None
-            work = partial(unpack_hot, self._body, into, limits=shard.limits, keyring=shard.keyring, expected=expected)
+            work = partial(
+                unpack_hot,
+                self._body,
+                into,
+                limits=shard.limits,
+                keyring=shard.keyring,
+                expected=expected,
+                keep=self._keep,
+            )
             await self._threaded(work)
             return
         await self._apply_archive(source.ref, into, expected)
@@ -188,7 +205,7 @@ class Restorer:
             archive = folder / "archive"
             await shard.archives.fetch(ref, archive)
             if ref.legacy:
-                await self._threaded(partial(unpack_legacy, archive, into, limits=shard.limits))
+                await self._threaded(partial(unpack_legacy, archive, into, limits=shard.limits, keep=self._keep))
                 return
             work = partial(
                 unpack,
@@ -198,6 +215,7 @@ class Restorer:
                 keyring=shard.keyring,
                 expected=expected,
                 work_dir=folder,
+                keep=self._keep,
             )
             await self._threaded(work)
 

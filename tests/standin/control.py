@@ -60,7 +60,14 @@ class Control:
             {**device.to_json(), "queue": len(device.queue), "online": bool(self._wire.live(device))}
             for device in self._devices
         ]
-        return web.json_response({"requests": self._site.requests, "unpaired": unpaired, "devices": devices})
+        return web.json_response(
+            {
+                "requests": self._site.requests,
+                "bulk_requests": self._site.bulk_requests,
+                "unpaired": unpaired,
+                "devices": devices,
+            }
+        )
 
     async def _messages(self, request: web.Request) -> web.Response:
         return web.json_response(list(self._journal.messages))

@@ -29,6 +29,7 @@ class Site:
         self._bulk = BulkFiles()
         self._static = {path.name: path.read_bytes() for path in STATIC.iterdir()}
         self.requests = 0
+        self.bulk_requests = 0
         self.app = web.Application(middlewares=[self._count, only_hosts(SITE_HOST)])
         self.app.add_routes(
             [
@@ -98,6 +99,7 @@ class Site:
         sizes = self._bulk_sizes(kind)
         if index >= len(sizes):
             raise web.HTTPNotFound()
+        self.bulk_requests += 1
         return script(await self._bulk.get(kind, index, sizes[index]), IMMUTABLE)
 
     def _bulk_sizes(self, kind: str) -> list[int]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -98,15 +98,16 @@ class Form:
         expected: Expected = HERE,
         keyring: Keyring | None = None,
         limits: UnpackLimits = LIMITS,
+        keep: Sequence[str] = (),
     ) -> Manifest:
         """Unpack a copy, the archives from a file and the hot copies from memory."""
         ring = keyring or self.keyring
         if self.name.endswith("hot"):
-            return unpack_hot(body, into, limits=limits, keyring=ring, expected=expected)
+            return unpack_hot(body, into, limits=limits, keyring=ring, expected=expected, keep=keep)
         source = self.work / "source"
         source.write_bytes(body)
         try:
-            return unpack(source, into, limits=limits, keyring=ring, expected=expected, work_dir=self.work)
+            return unpack(source, into, limits=limits, keyring=ring, expected=expected, work_dir=self.work, keep=keep)
         finally:
             source.unlink()
 
