@@ -206,6 +206,9 @@ class BrowserSettings(Section):
         "https://web.whatsapp.com/", alias="WHATSAPP_WEB_URL", description="The page that sessions open."
     )
     bundle_path: Path | None = Field(None, alias="WAJS_BUNDLE", description="Another wa-js bundle than the pinned one.")
+    page_template: Literal["off", "on"] = Field(
+        "off", alias="PAGE_TEMPLATE", description="Restored sessions get the page's caches of `blazz template make`."
+    )
     start_timeout_ms: Milliseconds = Field(
         60000, ge=1000, alias="BROWSER_START_TIMEOUT_MS", description="Limit from launch to a loaded page."
     )

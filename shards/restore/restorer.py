@@ -96,7 +96,8 @@ class Restorer:
         self._damaged = 0
         self._keep = await self._threaded(partial(self._caches.to_keep, into)) if older_than is None else ()
         restored = await self._best(into, older_than)
-        await self._threaded(partial(self._caches.before_opening, into))
+        unpacked = restored.source in {Place.REDIS, Place.R2}
+        await self._threaded(partial(self._caches.before_opening, into, unpacked=unpacked))
         return restored
 
     async def _best(self, into: Path, older_than: Order | None) -> Restored:

@@ -1,11 +1,18 @@
 """What a restored session downloads: nothing that this machine has already."""
 
+import shutil
 import signal
 
 import httpx
 
+from daemon.core.sections import BrowserSettings
+from shards.browser.version import binary_version
+from shards.cli.making import fill_caches
+from shards.page.script import page_origin
+from shards.profile.template import TemplateKey, seal
 from tests.integration.house.conftest import Open
 from tests.integration.house.house import House, random_phone, until
+from tests.standin.site import WA_VERSION
 
 SHARD = "shard_00"
 FILES = 4
@@ -53,3 +60,30 @@ async def test_a_restore_after_a_kill_carries_over_the_sessions_own_caches(open_
         assert await downloaded(house) == FILES
         logins = await house.device(phone)
         assert (logins["stale_logins"], logins["failed_logins"]) == (0, 0)
+
+
+async def test_a_wiped_session_is_restored_on_a_template_and_downloads_nothing(open_house: Open) -> None:
+    async with heavy(open_house(SHARD_GRACE_MS="60000", PAGE_TEMPLATE="on")) as house:
+        root, browser = house.home / "profiles", BrowserSettings(WHATSAPP_WEB_URL=house.standin.url)
+        home = house.home / "making"
+        home.mkdir()
+        made, phone = await fill_caches(browser, home, settle_s=0.75), random_phone()
+        key = TemplateKey(
+            chromium=await binary_version(browser.chromium_path),
+            binary=browser.chromium_path.name,
+            origin=page_origin(browser.web_url),
+        )
+        sealed = seal(made.profile_dir, root, key, made.wa_version)
+        assert sealed.wa_version == WA_VERSION and sealed.size_bytes > 2_000_000
+        session_id = await house.link("u", phone)
+        await settled(house, 2 * FILES)
+        await house.stop(SHARD, signal.SIGKILL)
+        shutil.rmtree(root / SHARD)
+        await house.start(SHARD)
+        assert (await house.event(session_id, "session_restored"))["data"]["source"] == "redis"
+        await house.status(session_id, "connected")
+        await house.archived(session_id)
+        assert await downloaded(house) == 2 * FILES
+        logins = await house.device(phone)
+        assert (logins["stale_logins"], logins["failed_logins"]) == (0, 0)
+        assert "page template placed" in house.logs()
