@@ -50,7 +50,8 @@ def status() -> None:
             f"{hours:.1f} h",
             "yes" if item.key == key else "no",
         )
-    output_console().print(table)
+    if found:
+        output_console().print(table)
     if not any(item.key == key for item in found):
         click.echo(f"none fits {key.binary} {key.chromium}: blazz template make")
 
