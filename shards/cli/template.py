@@ -32,6 +32,8 @@ def make() -> None:
     made = run(_make)
     state = "" if load_section(BrowserSettings).page_template == "on" else "; set PAGE_TEMPLATE=on to use it"
     click.echo(f"{made.size_bytes:,} bytes in {len(made.files)} files, page {made.wa_version or 'unknown'}{state}")
+    if not made.answers:
+        click.echo("nothing that the page loads says it is immutable, so this saves little: measure before using it")
 
 
 @template.command()

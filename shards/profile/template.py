@@ -80,6 +80,11 @@ class Template:
         """Of all files together."""
         return sum(file.size_bytes for file in self.files)
 
+    @property
+    def answers(self) -> int:
+        """How many answers of the HTTP cache are in it; compiled code is used only together with the very answer."""
+        return sum(file.path.startswith(f"{_HTTP}/") and file.path.endswith("_0") for file in self.files)
+
 
 def seal(profile_dir: Path, root: Path, key: TemplateKey, wa_version: str | None) -> Template:
     """Make a template of the caches in a profile that was never logged in and whose Chromium has exited.

@@ -92,7 +92,7 @@ def placed(template: Template, profile: Path) -> bool:
 def test_only_what_may_be_shared_is_placed(made: Template, root: Path, profile: Path) -> None:
     found = newest(root, KEY)
     assert found == made and found is not None and found.wa_version == "2.3000.1"
-    assert found.size_bytes == sum(map(len, SHARED.values()))
+    assert (found.size_bytes, found.answers) == (sum(map(len, SHARED.values())), 2)
     assert placed(found, profile)
     assert content_of(profile) == SHARED | {"Default/Cookies": b"of this session"}
 
