@@ -67,6 +67,6 @@ def needless(record: SessionRecord | None, *, here: str, ended: bool, left: tupl
     if record.shard == here:
         return False
     if not record.paired:
-        return True
+        return left is None
     stored = [facts.order for facts in (record.hot_copy, record.archive) if facts is not None]
     return record.shard is not None and bool(stored) and (left is None or left <= max(stored))

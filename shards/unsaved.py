@@ -11,14 +11,15 @@ from functools import partial
 import structlog
 
 from daemon.core.clock import mono_s
-from daemon.core.errors import ConflictError, NotFoundError, SnapshotError
+from daemon.core.errors import ConflictError, NotFoundError, SnapshotError, UnavailableError
 from daemon.core.logs import bind_ids
-from daemon.core.loops import run_every
+from daemon.core.loops import cancel_all, first_done, run_every
 from daemon.registry.leases import Lease
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import Desired
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
+from shards.backup.policy import Outage
 from shards.context import ShardContext
 from shards.intake import Intake
 from shards.profile.marker import LeftClean, read_left_clean
@@ -27,6 +28,8 @@ from shards.publisher import Publisher
 log = structlog.get_logger()
 
 _INTERVAL_S = 20.0
+_PARALLEL = 4
+_MAX_PAUSE_S = 3600.0
 _DRAIN_EVENTS_S = 5.0
 
 
@@ -36,10 +39,15 @@ class Unsaved:
     def __init__(self, shard: ShardContext, intake: Intake) -> None:
         self._shard = shard
         self._intake = intake
+        self._outages: dict[str, Outage] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look again and again."""
-        await run_every(_INTERVAL_S, self.sweep, name="unsaved", stop=stop)
+        """Look again and again until `stop` is set; what is under way then is left to the next process."""
+
+        async def look() -> None:
+            await first_done(self.sweep(), _set(stop))
+
+        await run_every(_INTERVAL_S, look, name="unsaved", stop=stop)
 
     async def sweep(self) -> None:
         """Store what is not stored yet.
@@ -52,14 +60,32 @@ class Unsaved:
         due = []
         for record in await self._shard.registry.records.get_many(present):
             left = await self._left_clean(record.session_id)
-            if left is not None and is_unsaved(record, left.order, archives=archives):
+            if left is not None and self._is_due(record, left, archives=archives):
                 due.append((record, left))
         # Asked first, so that a store that is away costs one call and not one for each session.
         if not due or (archives and not (await self._shard.archives.health()).connected):
             return
-        for record, left in due:
-            if self._intake.runner(record.session_id) is None:
-                await self._store(record, left)
+        slots = asyncio.Semaphore(_PARALLEL)
+
+        async def store(record: SessionRecord, left: LeftClean) -> None:
+            async with slots:
+                if self._intake.runner(record.session_id) is not None:
+                    return
+                try:
+                    await self._store(record, left)
+                except UnavailableError as error:
+                    log.warning("last backup waits", session_id=record.session_id, code=error.code, error=str(error))
+
+        async with asyncio.TaskGroup() as tasks:
+            for record, left in due:
+                tasks.create_task(store(record, left))
+
+    def _is_due(self, record: SessionRecord, left: LeftClean, *, archives: bool) -> bool:
+        if not self._outages.get(record.session_id, Outage()).over(mono_s()):
+            return False
+        at_rest = record.desired is Desired.STOPPED
+        noted = at_rest and record.unsaved == self._shard.identity.name
+        return noted or is_unsaved(record, left.order, archives=archives)
 
     async def _left_clean(self, session_id: str) -> LeftClean | None:
         read = partial(read_left_clean, self._shard.layout.profile_dir(session_id))
@@ -78,10 +104,19 @@ class Unsaved:
         try:
             await asyncio.wait([work])
         finally:
-            work.cancel()
+            await cancel_all([work])
             await asyncio.shield(shard.keeper.release(lease))
-        if not work.cancelled() and (error := work.exception()) is not None:
+        error = None if work.cancelled() else work.exception()
+        if isinstance(error, UnavailableError):
             raise error
+        if error is not None:
+            # A bug with one session must not take the shard along.
+            log.error("last backup not stored", session_id=record.session_id, exc_info=error)
+            self._failed(record.session_id)
+
+    def _failed(self, session_id: str) -> None:
+        outage = self._outages.get(session_id, Outage())
+        self._outages[session_id] = outage.longer(mono_s(), max_pause_s=_MAX_PAUSE_S)
 
     async def _store_held(self, lease: Lease, left: LeftClean) -> None:
         """Look again now that nobody else can run it, and store."""
@@ -91,7 +126,10 @@ class Unsaved:
             record = await shard.registry.records.get(lease.session_id)
             if await self._left_clean(lease.session_id) != left:
                 return
+            if record.desired is not Desired.STOPPED:
+                return
             if not is_unsaved(record, left.order, archives=shard.settings.backup.enabled):
+                await self._nothing_unsaved(lease)
                 return
             copier = Copier(shard, record, lease, shard.layout.profile_dir(lease.session_id))
             copier.begin_above(left.order)
@@ -99,13 +137,21 @@ class Unsaved:
             telling = asyncio.create_task(publisher.run())
             try:
                 keeper = BackupKeeper(shard.settings.backup, copier, publisher, overlay=_no_page)
-                if await keeper.final(clean=True, overlay={}):
+                first = lease.session_id not in self._outages
+                if await keeper.final(clean=True, overlay={}, tell_failure=first):
                     log.info("last backup stored after all", token=lease.token)
+                    self._outages.pop(lease.session_id, None)
+                    await self._nothing_unsaved(lease)
+                else:
+                    self._failed(lease.session_id)
                 await publisher.drained(timeout_s=_DRAIN_EVENTS_S)
             finally:
                 telling.cancel()
         except (ConflictError, NotFoundError) as error:
             log.info("last backup left to others", code=error.code)
+
+    async def _nothing_unsaved(self, lease: Lease) -> None:
+        await self._shard.registry.records.write_held(lease.session_id, lease.token, {"unsaved": None})
 
 
 def is_unsaved(record: SessionRecord, left: tuple[int, int], *, archives: bool) -> bool:
@@ -121,6 +167,10 @@ def _cancelling(work: asyncio.Task[None]) -> Callable[[str], None]:
         work.cancel()
 
     return fence
+
+
+async def _set(stop: asyncio.Event) -> None:
+    await stop.wait()
 
 
 async def _no_page() -> Mapping[str, bytes]:

@@ -207,6 +207,12 @@ class ArchiveKeyMissingError(FatalError):
     code = "archive_key_missing"
 
 
+class ArchiveNotEncryptedError(FatalError):
+    """A whole copy that is not encrypted, while only encrypted ones are accepted; it may be the newest."""
+
+    code = "archive_not_encrypted"
+
+
 class DiskLowError(UnavailableError):
     """Less free space than MIN_FREE_BYTES: nothing is begun that would need more."""
 

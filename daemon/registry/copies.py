@@ -56,6 +56,16 @@ class HotCopies:
             found: list[bytes] = await pipe.execute()
         return [head or None for head in found]
 
+    async def drop_held(self, session_id: str, token: int) -> None:
+        """Remove the hot copy as the holder of the lease, once R2 has something newer that does not fit into Redis.
+
+        Raises:
+            StaleTokenError: a newer holder exists; nothing was changed.
+            SessionNotFoundError: the session was deleted.
+        """
+        where = [keys.hot_copy(session_id), keys.record(session_id), keys.token(session_id)]
+        check_held_answer(await self._link.run("drop_hot_copy", where, [token]), session_id, token)
+
     async def drop(self, session_id: str) -> None:
         """Remove the hot copy of a login that was ended on purpose."""
         with redis_errors("remove a hot copy"):

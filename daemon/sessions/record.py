@@ -67,6 +67,8 @@ class SessionRecord:
     archive: CopyFacts | None = None
     archive_begun: tuple[int, int] | None = None
     """`(token, generation)` of the last archive that was begun, written before it is sent: R2 holds none above it."""
+    unsaved: str | None = None
+    """The shard on whose disk a newer state than every stored copy lies, as far as anybody knows; None otherwise."""
     hot_copy_reason: str | None = None
     """Why the newest copy is in R2 only, as a stable word: `too_large`; None when it is in Redis as well."""
     restored_from: str | None = None

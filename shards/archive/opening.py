@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from daemon.core.errors import ArchiveDamagedError, ArchiveUnsafeError, UnavailableError
+from daemon.core.errors import ArchiveDamagedError, ArchiveNotEncryptedError, UnavailableError
 from shards.archive import compact, envelope, zipped
 from shards.archive.bounds import Expected, UnpackLimits
 from shards.archive.contents import Contents
@@ -31,17 +31,19 @@ def opened(
     verified yet.
 
     Raises:
-        ArchiveDamagedError, ArchiveUnsafeError, ArchiveTooNewError, ArchiveKeyMissingError: see `unpack`.
+        ArchiveDamagedError, ArchiveTooNewError, ArchiveKeyMissingError, ArchiveNotEncryptedError: see `unpack`.
         OSError: of the disk.
     """
     source.seek(0)
     if source.read(MAGIC_BYTES) != envelope.MAGIC:
+        contents = _plain(source, limits, expected)[1]
         if not keyring.accept_plain:
-            raise ArchiveUnsafeError(
+            # Only now, as a damaged one may merely look like this. Nothing older is used instead: it may be real.
+            raise ArchiveNotEncryptedError(
                 "copy is not encrypted, and only encrypted ones are accepted",
-                hint="let `blazz keys rotate` encrypt what is stored, or accept copies that are not encrypted",
+                hint="if it is yours, set ARCHIVE_ACCEPT_PLAIN=true and let `blazz keys rotate` encrypt it",
             )
-        yield _plain(source, limits, expected)[1]
+        yield contents
         return
     clear = envelope.read_envelope(source)
     expected.check_place(clear.head.session_id, clear.head.order)

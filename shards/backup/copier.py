@@ -160,7 +160,8 @@ class Copier:
             self._lease.token,
             taken.hot_copy,
             facts,
-            evictable=self._shard.settings.backup.enabled,
+            # Redis may drop it only if there is something to fall back on.
+            evictable=self._shard.settings.backup.enabled and self._in_r2 is not None,
         )
         self._in_redis, self._too_large = _content(facts), False
         return facts
@@ -207,6 +208,10 @@ class Copier:
             self._archive_generation = manifest.generation
             await self._write({"archive": facts})
             self._in_r2 = _content(facts)
+            if taken.too_large:
+                # What is in Redis is older, and may be under an older key or none.
+                await self._shard.registry.copies.drop_held(self._record.session_id, self._lease.token)
+                self._in_redis = None
         return facts
 
     async def _write(self, fields: Mapping[str, object]) -> None:

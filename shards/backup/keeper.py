@@ -32,6 +32,7 @@ from shards.publisher import Publisher
 log = structlog.get_logger()
 
 _LOOK_INTERVAL_S = 1.0
+_SYNCING_INTERVAL_S = 2.0
 _FINAL_PAUSES_S = (0.5, 2.0)
 _FINAL_LIMIT_S = 15.0
 _FINAL_BYTES_PER_S = 500_000
@@ -70,20 +71,26 @@ class BackupKeeper:
         # Sessions that started together must not all write their archives together.
         self._archive_interval_s = settings.interval_ms / 1000 * random.uniform(0.9, 1.1)
 
-    async def run(self) -> None:
-        """Look every second whether something is due, from when the session has settled until cancelled.
+    async def run(self, connected: asyncio.Event) -> None:
+        """Look every second whether something is due, until cancelled.
+
+        Hot copies from the log-in on, and often while the session syncs, as that changes it from within; archives
+        from when it has been `connected` and settled.
 
         Raises:
             StaleTokenError, SessionNotFoundError: this runner may not write any more.
         """
-        await asyncio.sleep(self._settings.settle_ms / 1000)
+        settled_mono_s: float | None = None
         upload: asyncio.Task[None] | None = None
         try:
             while True:
                 if upload is not None and upload.done():
                     upload.result()
                     upload = None
-                plan, mark = await self._due(uploading=upload is not None)
+                if settled_mono_s is None and connected.is_set():
+                    settled_mono_s = mono_s() + self._settings.settle_ms / 1000
+                settled = settled_mono_s is not None and mono_s() >= settled_mono_s
+                plan, mark = await self._due(settled=settled, archives=settled and upload is None)
                 if plan.archive:
                     upload = asyncio.create_task(self._tolerant(plan, mark))
                 elif plan:
@@ -93,7 +100,8 @@ class BackupKeeper:
             if upload is not None:
                 await cancel_all([upload])
 
-    async def _due(self, *, uploading: bool) -> tuple[BackupPlan, str]:
+    async def _due(self, *, settled: bool, archives: bool) -> tuple[BackupPlan, str]:
+        hot_copy_interval_s = self._settings.hot_copy_interval_ms / 1000
         now_mono_s = mono_s()
         mark = await self._copier.fingerprint()
         if not self._outages[_HOT_COPY].over(now_mono_s):
@@ -102,9 +110,9 @@ class BackupKeeper:
             self._clock,
             now_mono_s=now_mono_s,
             fingerprint=mark,
-            hot_copy_interval_s=self._settings.hot_copy_interval_ms / 1000,
+            hot_copy_interval_s=hot_copy_interval_s if settled else min(hot_copy_interval_s, _SYNCING_INTERVAL_S),
             archive_interval_s=self._archive_interval_s,
-            archives_enabled=self._settings.enabled and not uploading and self._outages[_ARCHIVE].over(now_mono_s),
+            archives_enabled=self._settings.enabled and archives and self._outages[_ARCHIVE].over(now_mono_s),
         )
         return plan, mark
 
@@ -125,7 +133,7 @@ class BackupKeeper:
         """
         await self._live(BackupPlan(hot_copy=True, archive=True), None)
 
-    async def final(self, *, clean: bool, overlay: Mapping[str, bytes]) -> bool:
+    async def final(self, *, clean: bool, overlay: Mapping[str, bytes], tell_failure: bool = True) -> bool:
         """Store the last backup, from the files of a Chromium whose process is gone; True when all took it.
 
         `clean` says that it exited by itself, so that its files are complete: they are marked as such, and used as
@@ -154,7 +162,7 @@ class BackupKeeper:
                     raise
                 except BlazzError as error:
                     if pause_s is None:
-                        await self._not_stored(error)
+                        await self._not_stored(error, tell=tell_failure)
                         return False
                     await asyncio.sleep(pause_s)
             assert taken is not None
@@ -260,9 +268,15 @@ class BackupKeeper:
             }
             await self._publisher.tell(EventKind.BACKUP_COMPLETED, data)
 
-    async def _not_stored(self, error: BlazzError) -> None:
-        log.error("last backup not stored everywhere", code=error.code, error=str(error), hint=error.hint)
-        await self._tell_failure(error)
+    async def _not_stored(self, error: BlazzError, *, tell: bool) -> None:
+        log.error(
+            "last backup not stored everywhere; what is missing stays on this disk and is stored later",
+            code=error.code,
+            error=str(error),
+            hint=error.hint or None,
+        )
+        if tell:
+            await self._tell_failure(error)
 
     async def _tell_failure(self, error: BlazzError) -> None:
         await self._publisher.tell(EventKind.BACKUP_FAILED, {"code": error.code, "message": error.message})

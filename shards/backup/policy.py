@@ -23,9 +23,9 @@ class Outage:
     failures: int = 0
     retry_mono_s: float = 0.0
 
-    def longer(self, now_mono_s: float) -> "Outage":
-        """Return it with one more failure: tried again after 1, 2, 4, ... at most 60 seconds."""
-        pause_s = min(_MAX_PAUSE_S, 2.0 ** min(self.failures, 6))
+    def longer(self, now_mono_s: float, *, max_pause_s: float = _MAX_PAUSE_S) -> "Outage":
+        """Return it with one more failure: tried again after 1, 2, 4, ... at most `max_pause_s` seconds."""
+        pause_s = min(max_pause_s, 2.0 ** min(self.failures, 20))
         return Outage(failures=self.failures + 1, retry_mono_s=now_mono_s + pause_s)
 
     def over(self, now_mono_s: float) -> bool:

@@ -16,6 +16,7 @@ import structlog
 from daemon.core.errors import (
     ArchiveDamagedError,
     ArchiveKeyMissingError,
+    ArchiveNotEncryptedError,
     ArchiveTooNewError,
     BlazzError,
     DamagedError,
@@ -71,6 +72,7 @@ class Restorer:
         self._refs: Sequence[ArchiveRef] | None = None
         self._body: bytes | None = None
         self._damaged = 0
+        self._local_chromium, self._local_too_new = "", False
 
     async def highest_token(self) -> int:
         """Return the highest token in the archive catalogue, 0 when there is none.
@@ -90,6 +92,7 @@ class Restorer:
             DiskLowError, UnavailableError: the disk does not take it; nothing was changed.
             ArchiveTooNewError: the newest copy needs a newer Chromium; nothing was changed.
             ArchiveKeyMissingError: the newest copy needs a key that is not in ARCHIVE_KEYS; nothing was changed.
+            ArchiveNotEncryptedError: it is plain, and ARCHIVE_ACCEPT_PLAIN is false; nothing was changed.
         """
         layout = self._shard.layout
         check_free_space(layout.root, min_free_bytes=self._shard.settings.paths.min_free_bytes)
@@ -111,11 +114,13 @@ class Restorer:
             except (DamagedError, ObjectNotFoundError) as error:
                 await self._pass_over(source.place, source.order, error)
                 continue
-            except (ArchiveTooNewError, ArchiveKeyMissingError) as error:
+            except (ArchiveTooNewError, ArchiveKeyMissingError, ArchiveNotEncryptedError) as error:
                 if self._record.reason != error.code:  # else it has been told
                     await self._report(source.place, source.order, error, trying_older=False)
                 raise
             return Restored(source=source.place, order=source.order, overlay=overlay, damaged=self._damaged)
+        if older_than is not None:
+            return Restored(source=None, damaged=self._damaged)  # what was refused stays as it is
         return await self._without_copy(into)
 
     async def _candidates(self, into: Path) -> AsyncIterator[Source]:
@@ -131,20 +136,21 @@ class Restorer:
         archives = await self._archives()
         for source in plan_sources(self._record, local=local, hot_copy=hot_copy, archives=archives, touched=touched):
             yield source
-        if not is_void(self._record, (0, 0)):
+        if not is_void(self._record, (0, 0)) and self._shard.keyring.accept_plain:
             for ref in await self._legacy():
                 yield Source(order=ref.order, place=Place.R2, ref=ref)
 
     async def _local(self, profile_dir: Path) -> tuple[Order | None, bool]:
         """Return what the profile on disk was when Chromium last left it clean, and whether it was touched since.
 
-        None if nobody knows, or a newer Chromium wrote it.
+        None if nobody knows. A profile that a newer Chromium wrote is worth no more than a touched one.
         """
         left, untouched = await self._threaded(partial(read_mark, profile_dir))
         if left is None or left.session_id != self._record.session_id:
             return None, False
-        newer = version_numbers(left.chromium) > version_numbers(self._shard.chromium)
-        return (None if newer else left.order), not untouched
+        self._local_too_new = version_numbers(left.chromium) > version_numbers(self._shard.chromium)
+        self._local_chromium = left.chromium
+        return left.order, not untouched or self._local_too_new
 
     async def _hot_copy(self) -> Order | None:
         self._body = await self._shard.registry.copies.get(self._record.session_id)
@@ -182,6 +188,7 @@ class Restorer:
 
     async def _apply(self, source: Source, into: Path) -> None:
         if source.place is Place.LOCAL:
+            self._check_local_version()
             return
         shard = self._shard
         expected = Expected(session_id=self._record.session_id, order=source.order, max_chromium=shard.chromium)
@@ -199,6 +206,16 @@ class Restorer:
             await self._threaded(work)
             return
         await self._apply_archive(source.ref, into, expected)
+
+    def _check_local_version(self) -> None:
+        if self._local_too_new:
+            raise ArchiveTooNewError(
+                "the profile on this disk is the newest state, and a newer Chromium wrote it",
+                hint=f"update Chromium on this host to {self._local_chromium} or later",
+                session_id=self._record.session_id,
+                written_by=self._local_chromium,
+                here=self._shard.chromium,
+            )
 
     async def _apply_archive(self, ref: ArchiveRef, into: Path, expected: Expected) -> None:
         shard = self._shard

@@ -49,7 +49,7 @@ async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
     Raises:
         StaleTokenError, SessionNotFoundError: somebody else owns the record.
     """
-    stored = await _close(run, ending) if run.browsing.is_open else False
+    stored = await _close(shard, run, ending) if run.browsing.is_open else False
     await run.notes.show_nothing()
     if ending.void:
         await _void(shard, run)
@@ -67,19 +67,33 @@ async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
     return pause_s
 
 
-async def _close(run: Run, ending: Ending) -> bool:
+async def _close(shard: ShardContext, run: Run, ending: Ending) -> bool:
     """Close Chromium and back up; True when every store took the backup."""
     await run.notes.move(SessionState.STOPPING, reason=ending.reason)
     overlay = await run.browsing.last_overlay()
-    clean = await run.browsing.close()
     if not ending.backup or overlay is None:
+        await run.browsing.close()
         return False
-    return await run.backups.final(clean=clean, overlay=overlay)
+    # Before Chromium writes its last: from then on this disk has something newer than every store.
+    await run.notes.write(unsaved=shard.identity.name)
+    clean = await run.browsing.close()
+    stored = await run.backups.final(clean=clean, overlay=overlay)
+    if stored:
+        await run.notes.write(unsaved=None)
+    return stored
 
 
 async def _void(shard: ShardContext, run: Run) -> None:
     """WhatsApp ended this login: its copies are of no use to anybody and must never be restored."""
     record, token = run.notes.record, run.lease.token
+    # The tombstone first: copies that are void and have none would never be removed by anybody.
+    grave = Tombstone(session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now())
+    try:
+        await shard.registry.tombstones.put(grave)
+    except RedisUnavailableError as error:
+        # The next start tries the copies once more, is refused by WhatsApp, and comes here again.
+        log.error("the end of the login could not be written", code=error.code)
+        return
     await run.notes.write(
         paired=False,
         scan_allowed=False,
@@ -88,14 +102,12 @@ async def _void(shard: ShardContext, run: Run) -> None:
         hot_copy_reason=None,
         archive=None,
         archive_begun=None,
+        unsaved=None,
     )
-    grave = Tombstone(session_id=record.session_id, workspace_id=record.workspace_id, void_token=token, at=utc_now())
     try:
-        await shard.registry.tombstones.put(grave)
         await shard.registry.copies.drop(record.session_id)
     except RedisUnavailableError as error:
-        # The next start tries the copies once more, is refused by WhatsApp, and comes here again.
-        log.error("the end of the login could not be written everywhere", code=error.code)
+        log.error("the hot copy of an ended login stays until it runs out; it is void", code=error.code)
 
 
 async def _tell(run: Run, ending: Ending) -> None:

@@ -303,8 +303,8 @@ class SessionRunner:
         raise BrowserError(f"Chromium is lost: {reason}", last_words=opened.process.last_words or None)
 
     async def _back_up(self, watch: PageWatch, backups: BackupKeeper) -> Ending:
-        await watch.connected.wait()
-        await backups.run()
+        await watch.authenticated.wait()
+        await backups.run(watch.connected)
         raise AssertionError("the backup loop does not end")
 
     def _starting_is_over(self) -> None:

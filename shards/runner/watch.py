@@ -61,6 +61,8 @@ class PageWatch:
         """Whether the page was logged in at any moment."""
         self.settled = asyncio.Event()
         """Set once the page shows a QR code or is logged in: starting is over."""
+        self.authenticated = asyncio.Event()
+        """Set once the page is logged in and a first copy of that was tried."""
         self.connected = asyncio.Event()
         """Set once the session has been connected."""
 
@@ -188,11 +190,13 @@ class PageWatch:
             phone=snapshot.phone,
             pushname=snapshot.pushname or self._notes.record.pushname,
         )
+        # A restored login changed the profile, too, and its sync may last: a crash now must not go back before it.
+        # Before anybody is told: what is authenticated survives a crash.
+        await self._on_login()
+        self.authenticated.set()
         if self._scanned:
             data = {"phone": snapshot.phone, "pushname": snapshot.pushname}
             await self._publisher.tell(EventKind.AUTHENTICATED, data)
-        # A restored login changed the profile, too, and its sync may last: a crash now must not go back before it.
-        await self._on_login()
 
     async def _get_syncing(self, snapshot: PageSnapshot) -> None:
         if self._notes.record.status is SessionState.CONNECTED:
@@ -211,6 +215,8 @@ class PageWatch:
             facts |= {"restored_from": self._restored.source, "restored_at": utc_now()}
         await self._notes.move(SessionState.CONNECTED, failures=0, retry_at=None, **facts)
         await self._on_login()
+        if self._notes.record.unsaved is not None:
+            await self._notes.write(unsaved=None)
         self.connected.set()
         if self._greeted:
             return

@@ -1,7 +1,9 @@
 """Which copy of a session is used, what is said about it, and what it looks like where it is stored."""
 
+import asyncio
 import base64
 import io
+import json
 import secrets
 import signal
 import zipfile
@@ -143,3 +145,59 @@ async def store_of_newer_chromium(s3: S3Server, house: House, session_id: str, f
             folder / "zip",
             md5=packed.md5,
         )  # fmt: skip
+
+
+async def test_a_session_killed_one_second_after_authenticated_comes_back_without_a_scan(open_house: Open) -> None:
+    async with open_house() as house:
+        house.standin.options.sync_ms = 6_000
+        session_id = await house.create("u")
+        await house.scan(session_id, random_phone())
+        await house.event(session_id, "authenticated")
+        await asyncio.sleep(1.0)  # what is tested is a crash at this moment
+        await house.stop("shard_00", signal.SIGKILL)
+        house.wipe_profiles()
+        await house.start("shard_00")
+        await house.event(session_id, "session_restored")
+        assert house.receiver.kinds(session_id).count("qr") == 1
+
+
+async def test_a_crash_as_soon_as_authenticated_is_told_costs_no_scan(open_house: Open) -> None:
+    async with open_house() as house:
+        house.standin.options.sync_ms = 6_000
+        session_id = await house.create("u")
+        await house.scan(session_id, random_phone())
+        await house.event(session_id, "authenticated")
+        await house.stop("shard_00", signal.SIGKILL)
+        house.wipe_profiles()
+        await house.start("shard_00")
+        await house.event(session_id, "session_restored")
+        assert house.receiver.kinds(session_id).count("qr") == 1
+
+
+async def test_a_profile_that_a_newer_chromium_left_as_the_newest_state_is_refused(open_house: Open) -> None:
+    async with open_house(CHROMIUM_PATH=CHROMIUM) as house:
+        session_id = await house.link("u", random_phone())
+        assert await house.stop("shard_00") == 0
+        mark = house.home / "profiles" / "shard_00" / "sessions" / session_id / "blazz-left-clean.json"
+        left = json.loads(mark.read_text())
+        mark.write_text(json.dumps(left | {"chromium": "999.0.0.0", "generation": left["generation"] + 1}))
+        await house.start("shard_00")
+        assert (await house.status(session_id, "failed"))["reason"] == "archive_chromium_newer"
+        told = (await house.event(session_id, "restore_failed"))["data"]
+        assert (told["source"], told["trying_older"]) == ("local", False)
+        assert mark.exists()
+
+
+async def test_an_unencrypted_copy_is_not_passed_over_for_an_older_one(open_house: Open) -> None:
+    async with open_house() as house:
+        session_id = await house.link("u", random_phone())
+        assert await house.stop("shard_00") == 0
+        house.wipe_profiles()
+        house.change(ARCHIVE_KEYS=new_key("k"), ARCHIVE_ACCEPT_PLAIN="false")
+        await house.start("shard_00")
+        assert (await house.status(session_id, "failed"))["reason"] == "archive_not_encrypted"
+        assert (await house.event(session_id, "restore_failed"))["data"]["trying_older"] is False
+        await house.stop("shard_00")
+        house.change(ARCHIVE_ACCEPT_PLAIN="true")
+        await house.start("shard_00")
+        await house.event(session_id, "session_restored")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import ArchiveDamagedError, ArchiveKeyMissingError, ArchiveUnsafeError
+from daemon.core.errors import ArchiveDamagedError, ArchiveKeyMissingError, ArchiveNotEncryptedError
 from shards.archive.bounds import Expected
 from shards.archive.envelope import CHUNK_BYTES, Enveloping, decrypt, read_envelope
 from shards.archive.head import read_head
@@ -129,7 +129,7 @@ def test_a_plain_copy_opens_with_keys_unless_plain_ones_are_not_accepted(
     plain = sealed.pack(snapshot_dir, keyring=PLAIN)
     sealed.unpack(plain, tmp_path / "out", keyring=KEYS)
     sealed.unpack(body, tmp_path / "out", keyring=strict)
-    with pytest.raises(ArchiveUnsafeError, match="not encrypted"):
+    with pytest.raises(ArchiveNotEncryptedError, match="not encrypted"):
         sealed.unpack(plain, tmp_path / "out", keyring=strict)
 
 
