@@ -17,7 +17,7 @@ from daemon.core.signals import stop_on_signals
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
 from daemon.registry.registry import Registry
-from shards.archive.keyring import Keyring
+from shards.archive.keyring import keyring_of
 from shards.archive.unpack import UnpackLimits
 from shards.browser.orphans import sweep_orphans
 from shards.browser.version import binary_version
@@ -128,10 +128,7 @@ class ShardProcess:
             notes_dir=notes_dir,
             bundle=load_bundle(browser.bundle_path),
             chromium=await binary_version(browser.chromium_path),
-            keyring=Keyring(
-                self._settings.archive.keys,
-                accept_plain=self._settings.archive.accept_plain or not self._settings.archive.keys,
-            ),
+            keyring=keyring_of(self._settings.archive),
             limits=UnpackLimits(max_total_bytes=self._settings.archive.max_unpacked_bytes),
             executor=self._executor,
             start_slots=asyncio.Semaphore(self._settings.shard.parallel_starts),

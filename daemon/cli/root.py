@@ -1,5 +1,6 @@
 """The command group, how commands are found and fail, and those that need no running daemon."""
 
+import signal
 from typing import Any
 
 import click
@@ -24,13 +25,23 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name) or offered_command(cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; whatever it raises becomes one line and an exit code."""
+        """Run the command; whatever it raises becomes one line and an exit code.
+
+        SIGTERM ends it like an error, so that temporary files, which may hold logins, are removed.
+        """
+        before = signal.signal(signal.SIGTERM, _terminated)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click says these itself
         except Exception as error:
             raise SystemExit(report(error)) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 @click.group(cls=Commands)

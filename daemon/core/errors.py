@@ -207,6 +207,12 @@ class ArchiveKeyMissingError(FatalError):
     code = "archive_key_missing"
 
 
+class UnsavedStateError(ConflictError):
+    """A shard's disk has a newer state of the session than every store: what is stored must not become the newest."""
+
+    code = "unsaved_state"
+
+
 class ArchiveNotEncryptedError(FatalError):
     """A whole copy that is not encrypted, while only encrypted ones are accepted; it may be the newest."""
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from daemon.core.errors import ArchiveKeyMissingError
+from daemon.core.sections import ArchiveSettings
 
 SALT_BYTES = 32
 CHECK_BYTES = 16
@@ -25,6 +26,11 @@ class CopyKey:
 
     key: bytes = field(repr=False)
     check: bytes
+
+
+def keyring_of(settings: ArchiveSettings) -> "Keyring":
+    """Return the keyring that the settings describe."""
+    return Keyring(settings.keys, accept_plain=settings.accept_plain or not settings.keys)
 
 
 class Keyring:

@@ -10,7 +10,7 @@ from daemon.core.errors import SessionNotFoundError
 from daemon.core.ids import check_id
 from daemon.core.sections import ArchiveSettings
 from daemon.core.settings import load_section
-from shards.archive.keyring import Keyring
+from shards.archive.keyring import Keyring, keyring_of
 from shards.archive.unpack import UnpackLimits
 from shards.cli.adopting import FAILED, Adoption
 from shards.cli.adoption_report import adoption_json, show_adoption
@@ -113,4 +113,4 @@ async def _adopt(adoption: Adoption, prefix: str, as_json: bool) -> bool:
 
 def _opening() -> tuple[Keyring, UnpackLimits]:
     settings = load_section(ArchiveSettings)
-    return Keyring(settings.keys), UnpackLimits(max_total_bytes=settings.max_unpacked_bytes)
+    return keyring_of(settings), UnpackLimits(max_total_bytes=settings.max_unpacked_bytes)

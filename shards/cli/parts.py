@@ -13,7 +13,7 @@ from daemon.core.settings import Settings, load_settings
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
 from daemon.registry.registry import Registry
-from shards.archive.keyring import Keyring
+from shards.archive.keyring import Keyring, keyring_of
 from shards.archive.unpack import UnpackLimits
 from shards.cli.scratch import scratch_directory
 
@@ -67,7 +67,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Parts]:
                 settings=settings,
                 registry=registry,
                 archives=Archives(object_store_config(settings.object_store), executor),
-                keyring=Keyring(settings.archive.keys),
+                keyring=keyring_of(settings.archive),
                 limits=UnpackLimits(max_total_bytes=settings.archive.max_unpacked_bytes),
                 scratch=scratch,
                 executor=executor,

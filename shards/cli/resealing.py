@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from daemon.core.clock import mono_s
-from daemon.core.errors import ArchiveDamagedError, DamagedError, LeaseLostError, ObjectNotFoundError
+from daemon.core.errors import ArchiveDamagedError, DamagedError, LeaseLostError, ObjectNotFoundError, UnsavedStateError
 from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef
 from daemon.registry.leases import Lease
 from daemon.sessions.record import CopyFacts, SessionRecord
@@ -72,6 +72,7 @@ class Resealer:
 
         Raises:
             LeaseHeldError: somebody runs the session; nothing was changed.
+            UnsavedStateError: its newest state is on a shard's disk only; nothing was changed.
             LeaseLostError, StaleTokenError: somebody runs it by now; what was stored is older than what they store.
             ArchiveKeyMissingError: the newest copy cannot be opened; nothing was changed.
             ArchiveDamagedError: no copy is good; nothing was changed.
@@ -83,6 +84,12 @@ class Resealer:
             record = await self._parts.registry.records.get(session_id)
             if record.desired is Desired.DELETED:
                 return False
+            if record.unsaved is not None:
+                raise UnsavedStateError(
+                    f"has a newer state on {record.unsaved} that is not stored yet",
+                    hint="start the session, or wait until that shard has stored it",
+                    session_id=session_id,
+                )
             check_free_space(self._parts.scratch, min_free_bytes=self._parts.settings.paths.min_free_bytes)
             with tempfile.TemporaryDirectory(prefix="reseal-", dir=self._parts.scratch) as folder:
                 work = Path(folder)
@@ -173,6 +180,8 @@ class Resealer:
             await self._store_archive(held, resealed.packed, path)
         if resealed.hot_copy is None:
             await self._write(held, {"hot_copy_reason": TOO_LARGE})
+            if archives_on:
+                await self._parts.registry.copies.drop_held(held.lease.session_id, held.lease.token)
         else:
             facts = replace(_copy_facts(resealed.packed), size_bytes=len(resealed.hot_copy))
             held.check()

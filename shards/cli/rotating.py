@@ -15,6 +15,7 @@ from daemon.core.errors import (
     ActionFailedError,
     ArchiveDamagedError,
     ArchiveKeyMissingError,
+    ArchiveNotEncryptedError,
     BlazzError,
     DamagedError,
     LeaseHeldError,
@@ -26,6 +27,7 @@ from daemon.core.errors import (
     SettingsError,
     ShardUnavailableError,
     StaleTokenError,
+    UnsavedStateError,
 )
 from daemon.objectstore.catalogue import KEY_ID
 from daemon.sessions.commands import CommandKind
@@ -112,11 +114,11 @@ class Rotation:
             outcome = await self._until_settled(record)
         except (LeaseHeldError, ShardUnavailableError, SessionNotConnectedError, OutcomeUnknownError) as error:
             return Rotated(session_id=session_id, outcome=Outcome.BUSY, error=error)
-        except (LeaseLostError, StaleTokenError) as error:
+        except (LeaseLostError, StaleTokenError, UnsavedStateError) as error:
             return Rotated(session_id=session_id, outcome=Outcome.BUSY, error=error)
         except SessionNotFoundError:
             return Rotated(session_id=session_id, outcome=Outcome.EMPTY)  # deleted meanwhile
-        except ArchiveKeyMissingError as error:
+        except (ArchiveKeyMissingError, ArchiveNotEncryptedError) as error:
             return Rotated(session_id=session_id, outcome=Outcome.LOCKED, error=error)
         except (DamagedError, ActionFailedError, ObjectNotFoundError) as error:
             return Rotated(session_id=session_id, outcome=Outcome.FAILED, error=error)

@@ -3,7 +3,10 @@
 import json
 from typing import Any
 
+import redis
+
 from daemon.core.archive_keys import archive_keys_text
+from daemon.registry import keys as redis_keys
 from tests.integration.house.commands import blazz
 from tests.integration.house.conftest import Open
 from tests.integration.house.house import House, random_phone
@@ -50,3 +53,18 @@ async def test_copies_come_under_a_new_key_while_the_session_runs_and_while_it_r
         await house.status(session_id, "connected")
         assert (await house.device(phone))["stale_logins"] == 0
         assert house.receiver.kinds(session_id).count("qr") == 1
+
+
+async def test_what_is_stored_never_gets_newer_than_what_a_shard_could_not_store(
+    open_house: Open, redis_url: str
+) -> None:
+    async with open_house() as house:
+        session_id = await house.link("u", random_phone())
+        await house.stop("shard_00")
+        store = redis.Redis.from_url(redis_url)
+        assert store.hget(redis_keys.record(session_id), "unsaved") == b"", "the last backup was stored"
+        store.hset(redis_keys.record(session_id), "unsaved", "shard_00")
+        before = (await house.session(session_id))["archive"]
+        code, told = await rotate(house, FIRST)
+        assert (code, told["not_done"][0]["code"]) == (1, "unsaved_state")
+        assert (await house.session(session_id))["archive"] == before
