@@ -30,8 +30,10 @@ def adoption_json(adoption: Adoption) -> dict[str, object]:
 
 
 def show_adoption(adoption: Adoption, console: Console) -> None:
-    """Print it for people: what could not be adopted one by one, the rest in numbers."""
-    failed = [result for result in adoption.results if result.outcome in FAILED]
+    """Print it for people: what could not be adopted one by one (beforehand all of it), then numbers."""
+    failed = [result for result in adoption.results if result.outcome in FAILED or adoption.dry_run]
+    if not adoption.results and not adoption.passed_over:
+        return  # nothing there, or nothing known: the caller says which
     if failed:
         problems = Table(box=None)
         for name in ("object", "session", "what", "why"):

@@ -103,6 +103,8 @@ async def _adopt(adoption: Adoption, prefix: str, as_json: bool) -> bool:
     try:
         with ProgressLine("adopted", as_json=as_json) as progress:
             await adoption.run(prefix, progress)
+        if not as_json and not adoption.results and not adoption.passed_over:
+            click.echo(f"the store has nothing below {prefix!r}")
     finally:
         if as_json:
             click.echo(json.dumps(adoption_json(adoption), indent=2))

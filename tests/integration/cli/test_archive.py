@@ -144,6 +144,8 @@ def test_adopt_takes_what_is_good_and_leaves_the_originals(bench: Bench) -> None
     bench.put_object("old/readme.txt", b"x")
     before = bench.objects("old/")
 
+    listed = bench.blazz("archive", "adopt", "--prefix", "old/", "--dry-run").stdout
+    assert all(name in listed for name in ("good, not stored (--dry-run)", "RemoteAuth-"))
     dry = bench.blazz("archive", "adopt", "--prefix", "old/", "--dry-run", "--json")
     assert dry.exit_code == 1
     assert json.loads(dry.stdout)["counts"] == {"would_adopt": 2, "damaged": 2, "no_workspace": 1}
