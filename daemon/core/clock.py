@@ -1,4 +1,4 @@
-"""The two clocks: UTC for what people read, monotonic for every interval and deadline."""
+"""The clocks: UTC for what people read, monotonic for intervals and time limits, boot time for leases."""
 
 import time
 from datetime import UTC, datetime
@@ -12,6 +12,14 @@ def utc_now() -> datetime:
 def mono_s() -> float:
     """Return monotonic seconds, good only for differences inside one process."""
     return time.monotonic()
+
+
+def boot_s() -> float:
+    """Return seconds since the host was booted, time asleep included.
+
+    Leases count on it, because Redis' clock goes on while this host sleeps; all processes of a host read the same.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def iso(at: datetime) -> str:

@@ -62,6 +62,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "archive": _facts_from_text,
     "archive_begun": _order_from_text,
     "restored_at": parse_iso,
+    "active_at": parse_iso,
 }
 
 

@@ -53,6 +53,12 @@ class SessionRecord:
     """Failed starts in a row; the pause before the next one grows with it."""
     shard: str | None = None
     """The placement: which shard should run it."""
+    moving_from: str | None = None
+    """The shard that is handing it over to `shard` on purpose (a drain, a rebalance), until it is up there."""
+    runs_on: str | None = None
+    """The shard whose process wrote the state last."""
+    active_at: datetime | None = None
+    """When something last happened in it (a message, a login), to within a minute: the most active are started first."""
     token: int = 0
     """Fencing token of the last lease taken."""
     phone: str | None = None
