@@ -12,8 +12,8 @@ from shards.archive.keyring import Keyring
 from shards.archive.unpack import UnpackLimits
 from shards.identity import ShardIdentity
 from shards.leases import LeaseKeeper
-from shards.page.bundle import Bundle
 from shards.profile.layout import ShardLayout
+from shards.runner.engine import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,7 @@ class ShardContext:
     layout: ShardLayout
     notes_dir: Path
     """Where the process groups of running Chromiums are noted; not on the disk of the profiles, which may be lost."""
-    bundle: Bundle
-    chromium: str
-    """Version of the Chromium binary, as `156.0.8078.79`."""
+    engine: Engine
     keyring: Keyring
     """What archives and hot copies are encrypted with."""
     limits: UnpackLimits
@@ -40,3 +38,8 @@ class ShardContext:
     """How many sessions may start at once; a slot is held until the page is loaded."""
     backup_slots: asyncio.Semaphore
     """How many snapshots may be taken at once."""
+
+    @property
+    def chromium(self) -> str:
+        """Version of Chromium, as `156.0.8078.79`."""
+        return self.engine.version

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from daemon.core.errors import SettingsError
 from daemon.core.files import private_directory
 from daemon.core.logs import bind_ids
 from daemon.core.settings import Settings
@@ -20,7 +19,6 @@ from daemon.registry.registry import Registry
 from shards.archive.keyring import keyring_of
 from shards.archive.unpack import UnpackLimits
 from shards.browser.orphans import sweep_orphans
-from shards.browser.version import binary_version
 from shards.commanding import Commanding
 from shards.context import ShardContext
 from shards.heartbeat import HeartbeatLoop
@@ -28,8 +26,9 @@ from shards.identity import ShardIdentity
 from shards.intake import Intake
 from shards.leases import LeaseKeeper
 from shards.leftovers import Leftovers
-from shards.page.bundle import load_bundle
 from shards.profile.layout import ShardLayout
+from shards.runner.chromium import chromium_engine
+from shards.runner.engine import EngineParts, MakeEngine
 from shards.unsaved import Unsaved
 
 log = structlog.get_logger()
@@ -43,9 +42,12 @@ _FINISH_COMMANDS_S = 5.0
 class ShardProcess:
     """Everything that one shard owns."""
 
-    def __init__(self, settings: Settings, identity: ShardIdentity) -> None:
+    def __init__(
+        self, settings: Settings, identity: ShardIdentity, *, make_engine: MakeEngine = chromium_engine
+    ) -> None:
         self._settings = settings
         self._identity = identity
+        self._make_engine = make_engine
         self._stop = asyncio.Event()
         self._leaving = asyncio.Event()
         self._registry = Registry(settings)
@@ -97,12 +99,6 @@ class ShardProcess:
         log.info("shard stopped")
 
     async def _context(self) -> ShardContext:
-        browser = self._settings.browser
-        if not browser.chromium_path.exists():
-            raise SettingsError(
-                f"CHROMIUM_PATH={str(browser.chromium_path)!r} is not allowed: there is no such file",
-                hint="bin/setup installs chromium-headless-shell; or set CHROMIUM_PATH",
-            )
         layout = ShardLayout(self._settings.paths.profile_root, self._identity.name)
         notes_dir = private_directory(self._settings.paths.run_dir / f"{self._identity.name}.chromium")
         # First the browsers, then the files they may still have open.
@@ -110,10 +106,7 @@ class ShardProcess:
         if killed:
             log.warning("ended Chromium processes of an earlier process of this shard", groups=len(killed))
         layout.sweep()
-        if not browser.sandbox_on:
-            log.warning(
-                "Chromium runs without its sandbox", hint="run as an unprivileged user, or see CHROMIUM_SANDBOX"
-            )
+        parts = EngineParts(settings=self._settings, layout=layout, notes_dir=notes_dir, executor=self._executor)
         return ShardContext(
             settings=self._settings,
             identity=self._identity,
@@ -126,8 +119,7 @@ class ShardProcess:
             ),
             layout=layout,
             notes_dir=notes_dir,
-            bundle=load_bundle(browser.bundle_path),
-            chromium=await binary_version(browser.chromium_path),
+            engine=await self._make_engine(parts),
             keyring=keyring_of(self._settings.archive),
             limits=UnpackLimits(max_total_bytes=self._settings.archive.max_unpacked_bytes),
             executor=self._executor,

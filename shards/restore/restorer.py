@@ -6,7 +6,6 @@ there" lead to an empty profile. Nothing local is removed before a verified copy
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,21 +35,10 @@ from shards.profile.mending import mend
 from shards.profile.space import check_free_space
 from shards.restore.caches import PageCaches
 from shards.restore.plan import Order, Place, Source, is_newest, is_void, plan_sources
+from shards.restore.restored import Restored
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restored:
-    """What is in the profile directory now; `source` is `local`, `redis`, `r2`, or None for an empty profile."""
-
-    source: str | None
-    order: Order | None = None
-    """The `(token, generation)` of what was restored; None when nobody knows it."""
-    overlay: Overlay | None = field(default=None, repr=False)
-    damaged: int = 0
-    """Copies that had to be passed over."""
 
 
 class Restorer:

@@ -8,9 +8,10 @@ import structlog
 
 from daemon.core.errors import BlazzError, BrowserError, SnapshotError
 from shards.browser.process import BrowserProcess
-from shards.context import ShardContext
+from shards.page.bundle import Bundle
 from shards.page.overlay import OVERLAY_FILE
-from shards.restore.restorer import Restored
+from shards.restore.restored import Restored
+from shards.runner.engine import EngineParts
 from shards.runner.opened import Opened, browser_spec, open_page
 
 log = structlog.get_logger()
@@ -19,8 +20,9 @@ log = structlog.get_logger()
 class Browsing:
     """At most one Chromium of one session."""
 
-    def __init__(self, shard: ShardContext, session_id: str, profile_dir: Path) -> None:
-        self._shard = shard
+    def __init__(self, parts: EngineParts, bundle: Bundle, session_id: str, profile_dir: Path) -> None:
+        self._parts = parts
+        self._bundle = bundle
         self._session_id = session_id
         self._profile_dir = profile_dir
         self._process: BrowserProcess | None = None
@@ -38,11 +40,11 @@ class Browsing:
         Raises:
             BrowserError, PageTimeoutError: it did not come up; nothing is left running.
         """
-        settings = self._shard.settings.browser
-        self._tmp_dir = self._shard.layout.new_browser_tmp()
-        spec = browser_spec(settings, self._profile_dir, self._shard.notes_dir, self._tmp_dir, self._session_id)
+        settings = self._parts.settings.browser
+        self._tmp_dir = self._parts.layout.new_browser_tmp()
+        spec = browser_spec(settings, self._profile_dir, self._parts.notes_dir, self._tmp_dir, self._session_id)
         self._process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
-        self._opened = await open_page(self._process, settings, self._shard.bundle, restored.overlay)
+        self._opened = await open_page(self._process, settings, self._bundle, restored.overlay)
         return self._opened
 
     async def overlay(self) -> Mapping[str, bytes]:
@@ -93,7 +95,7 @@ class Browsing:
     def _clear_tmp(self) -> None:
         tmp_dir, self._tmp_dir = self._tmp_dir, None
         if tmp_dir is not None:
-            self._shard.executor.submit(shutil.rmtree, tmp_dir, ignore_errors=True)
+            self._parts.executor.submit(shutil.rmtree, tmp_dir, ignore_errors=True)
 
     def kill(self) -> None:
         """Kill Chromium at once, whatever state it is in."""

@@ -18,8 +18,8 @@ from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
 from shards.publisher import Publisher
 from shards.restore.restorer import Restorer
-from shards.runner.browsing import Browsing
 from shards.runner.ending import LOGGED_OUT, OPENED_ELSEWHERE, Ending, retry_pause_s
+from shards.runner.engine import SessionBrowser
 from shards.runner.notes import SessionNotes
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class Run:
     restorer: Restorer
     copier: Copier
     backups: BackupKeeper
-    browsing: Browsing
+    browser: SessionBrowser
 
 
 async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
@@ -49,7 +49,7 @@ async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
     Raises:
         StaleTokenError, SessionNotFoundError: somebody else owns the record.
     """
-    stored = await _close(shard, run, ending) if run.browsing.is_open else False
+    stored = await _close(shard, run, ending) if run.browser.is_open else False
     await run.notes.show_nothing()
     if ending.void:
         await _void(shard, run)
@@ -70,13 +70,13 @@ async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
 async def _close(shard: ShardContext, run: Run, ending: Ending) -> bool:
     """Close Chromium and back up; True when every store took the backup."""
     await run.notes.move(SessionState.STOPPING, reason=ending.reason)
-    overlay = await run.browsing.last_overlay()
+    overlay = await run.browser.last_overlay()
     if not ending.backup or overlay is None:
-        await run.browsing.close()
+        await run.browser.close()
         return False
     # Before Chromium writes its last: from then on this disk has something newer than every store.
     await run.notes.write(unsaved=shard.identity.name)
-    clean = await run.browsing.close()
+    clean = await run.browser.close()
     stored = await run.backups.final(clean=clean, overlay=overlay)
     if stored:
         await run.notes.write(unsaved=None)

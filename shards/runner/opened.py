@@ -1,5 +1,6 @@
 """Chromium with the WhatsApp page open in it: the three things that live and die together."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,16 @@ class Opened:
     process: BrowserProcess
     connection: BrowserConnection
     page: WhatsAppPage
+
+    @property
+    def lost(self) -> asyncio.Future[str]:
+        """Done, with the reason, once Chromium is gone or cannot be reached."""
+        return self.connection.lost
+
+    @property
+    def last_words(self) -> str:
+        """What Chromium said last on its standard error."""
+        return self.process.last_words
 
     async def close(self) -> bool:
         """End Chromium and wait for its exit; True if its files are complete."""

@@ -8,8 +8,8 @@ from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.events import EventKind
 from daemon.sessions.states import LOGGED_IN, NEEDS_SCAN, SessionState
 from shards.backup.keeper import BackupKeeper
-from shards.page.driver import WhatsAppPage
 from shards.publisher import Publisher
+from shards.runner.engine import Page
 from shards.runner.notes import SessionNotes
 
 _STATES = {
@@ -23,7 +23,7 @@ _STATES = {
 class Orders:
     """Commands for one open page."""
 
-    def __init__(self, page: WhatsAppPage, notes: SessionNotes, publisher: Publisher, backups: BackupKeeper) -> None:
+    def __init__(self, page: Page, notes: SessionNotes, publisher: Publisher, backups: BackupKeeper) -> None:
         self._page = page
         self._notes = notes
         self._publisher = publisher

@@ -34,8 +34,8 @@ from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
 from shards.publisher import Publisher
-from shards.restore.restorer import Restored, Restorer
-from shards.runner.browsing import Browsing
+from shards.restore.restored import Restored
+from shards.restore.restorer import Restorer
 from shards.runner.ending import (
     COPIES_DAMAGED,
     LOGGED_OUT,
@@ -47,9 +47,9 @@ from shards.runner.ending import (
     ending_of_silence,
     ending_of_stop,
 )
+from shards.runner.engine import OpenPage
 from shards.runner.finish import Run, finish
 from shards.runner.notes import SessionNotes
-from shards.runner.opened import Opened
 from shards.runner.orders import Orders, not_done
 from shards.runner.watch import PageWatch
 
@@ -81,7 +81,7 @@ class SessionRunner:
         self._shard = shard
         self._record = record
         self._profile_dir = shard.layout.profile_dir(record.session_id)
-        self._browsing = Browsing(shard, record.session_id, self._profile_dir)
+        self._browser = shard.engine.browser(record.session_id, self._profile_dir)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._ending: Ending | None = None
@@ -137,7 +137,7 @@ class SessionRunner:
             try:
                 await self._hold(lease)
             finally:
-                self._browsing.kill()
+                self._browser.kill()
                 await asyncio.shield(self._shard.keeper.release(lease))
         except asyncio.CancelledError:
             if not self._fenced:
@@ -180,8 +180,8 @@ class SessionRunner:
             publisher=publisher,
             restorer=Restorer(self._shard, self._record, tell=partial(publisher.tell, EventKind.RESTORE_FAILED)),
             copier=copier,
-            backups=BackupKeeper(self._shard.settings.backup, copier, publisher, overlay=self._browsing.overlay),
-            browsing=self._browsing,
+            backups=BackupKeeper(self._shard.settings.backup, copier, publisher, overlay=self._browser.overlay),
+            browser=self._browser,
         )
         telling = asyncio.create_task(publisher.run())
         try:
@@ -193,7 +193,7 @@ class SessionRunner:
         except (StaleTokenError, SessionNotFoundError) as error:
             log.error("session ended without a word: somebody else owns its record", code=error.code)
         finally:
-            await self._browsing.discard()
+            await self._browser.discard()
             telling.cancel()
 
     async def _live(self, run: Run) -> Ending:
@@ -212,11 +212,11 @@ class SessionRunner:
         except (RedisUnavailableError, ObjectStoreUnavailableError, DiskLowError) as error:
             if self._record.reason != error.code:
                 log.warning("session waits", code=error.code, error=str(error), hint=error.hint or None)
-            await self._browsing.discard()
+            await self._browser.discard()
             return ending_of_silence(error.code)
         except BlazzError as error:
             log.error("session failed", code=error.code, error=str(error), hint=error.hint)
-            await self._browsing.discard()
+            await self._browser.discard()
             return ending_of_failure(error.code)
 
     async def _tell_refused(self, run: Run, restored: Restored, *, trying_older: bool) -> None:
@@ -256,10 +256,10 @@ class SessionRunner:
         finally:
             self._orders = None
         if not (ending.backup and watch.logged_in):
-            await self._browsing.discard()
+            await self._browser.discard()
         return Lived(ending=ending, logged_in=watch.logged_in)
 
-    async def _open(self, restored: Restored) -> Opened | None:
+    async def _open(self, restored: Restored) -> OpenPage | None:
         """Open the page, or return None when a stop came first and nothing of a login can have happened yet.
 
         A restored page may log in as soon as its scripts run, and what it has then done must not be thrown away; an
@@ -268,14 +268,17 @@ class SessionRunner:
         if self.stopping:
             return None
         if restored.source is not None:
-            return await self._browsing.open(restored)
-        opened = await first_done(self._browsing.open(restored), self._stopped())
-        if isinstance(opened, Opened):
-            return opened
-        await self._browsing.discard()
-        return None
+            return await self._browser.open(restored)
+        opened = await first_done(self._opened(restored), self._stopped())
+        if isinstance(opened, Ending):
+            await self._browser.discard()
+            return None
+        return opened
 
-    def _watch(self, run: Run, opened: Opened, restored: Restored) -> PageWatch:
+    async def _opened(self, restored: Restored) -> OpenPage | Ending:
+        return await self._browser.open(restored)
+
+    def _watch(self, run: Run, opened: OpenPage, restored: Restored) -> PageWatch:
         browser = self._shard.settings.browser
         return PageWatch(
             opened.page,
@@ -298,9 +301,9 @@ class SessionRunner:
                 await asyncio.wait_for(watch.settled.wait(), _SETTLE_BEFORE_STOP_S)
         return ending
 
-    async def _lost(self, opened: Opened) -> Ending:
-        reason = await asyncio.shield(opened.connection.lost)
-        raise BrowserError(f"Chromium is lost: {reason}", last_words=opened.process.last_words or None)
+    async def _lost(self, opened: OpenPage) -> Ending:
+        reason = await asyncio.shield(opened.lost)
+        raise BrowserError(f"Chromium is lost: {reason}", last_words=opened.last_words or None)
 
     async def _back_up(self, watch: PageWatch, backups: BackupKeeper) -> Ending:
         await watch.authenticated.wait()
@@ -315,6 +318,6 @@ class SessionRunner:
     def _fence(self, reason: str) -> None:
         """End at once: from now on another shard may run this session."""
         self._fenced = True
-        self._browsing.kill()
+        self._browser.kill()
         if self._task is not None:
             self._task.cancel()

@@ -10,12 +10,12 @@ from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import BrowserError, PageTimeoutError
 from daemon.sessions.events import EventKind
 from daemon.sessions.states import SessionState
-from shards.page.driver import WhatsAppPage
 from shards.page.events import PageEvent, PageEventKind
 from shards.page.state import PageSnapshot, PageState
 from shards.publisher import Publisher
-from shards.restore.restorer import Restored
+from shards.restore.restored import Restored
 from shards.runner.ending import LOGGED_OUT, LOGIN_NOT_ACCEPTED, OPENED_ELSEWHERE, Ending
+from shards.runner.engine import Page
 from shards.runner.notes import SessionNotes
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class PageWatch:
 
     def __init__(
         self,
-        page: WhatsAppPage,
+        page: Page,
         notes: SessionNotes,
         publisher: Publisher,
         restored: Restored,
