@@ -44,6 +44,19 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+_DATABASE_SCHEMES = {"mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql", "pgsql", "postgres", "postgresql",
+                     "postgresql+psycopg", "sqlite"}  # fmt: skip
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    if url and url.partition("://")[0] not in _DATABASE_SCHEMES:
+        raise ValueError("must start with mysql://, mariadb://, pgsql://, postgres:// or sqlite:///")
+    if not _port_fits(url):
+        raise ValueError("must have a port from 1 to 65535; in a password, / ? # @ are written as %2F %3F %23 %40")
+    return value
+
+
 def _archive_keys(value: SecretStr) -> SecretStr:
     parse_archive_keys(value.get_secret_value())
     return value
@@ -294,6 +307,60 @@ class WebhookSettings(Section):
     retry_for_ms: Milliseconds = Field(
         86400 * 1000, alias="WEBHOOK_RETRY_FOR_MS", description="After this long an event goes to the dead letters."
     )
+
+
+class PlatformSettings(Section):
+    """Laravel's own database, asked which sessions should run when Redis cannot say."""
+
+    url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        SecretStr(""),
+        alias="SESSIONS_DATABASE_URL",
+        description="mysql://, mariadb://, pgsql://, postgres:// or sqlite:/// address; only read.",
+    )
+    table: str = Field(
+        "whatsapp_instances",
+        min_length=1,
+        alias="SESSIONS_DATABASE_TABLE",
+        description="Table of the sessions, or schema.table.",
+    )
+    user_column: str = Field(
+        "user_id", min_length=1, alias="SESSIONS_DATABASE_USER_COLUMN", description="Column of the user's id."
+    )
+    workspace_column: str = Field(
+        "workspace_id",
+        min_length=1,
+        alias="SESSIONS_DATABASE_WORKSPACE_COLUMN",
+        description="Column of the workspace's id.",
+    )
+    instance_column: str = Field(
+        "instance_id",
+        min_length=1,
+        alias="SESSIONS_DATABASE_INSTANCE_COLUMN",
+        description="Column of the session id; where it is empty, session-{user}-{workspace}.",
+    )
+    status_column: str = Field(
+        "status", min_length=1, alias="SESSIONS_DATABASE_STATUS_COLUMN", description="Column of the status."
+    )
+    status_value: str = Field(
+        "connected", alias="SESSIONS_DATABASE_STATUS_VALUE", description="Status of sessions that should run."
+    )
+    timeout_ms: Milliseconds = Field(
+        10000,
+        ge=1000,
+        le=300000,
+        alias="SESSIONS_DATABASE_TIMEOUT_MS",
+        description="Limit of connecting, and of each wait for an answer.",
+    )
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a database to ask."""
+        return bool(self.url.get_secret_value())
+
+    @property
+    def timeout_s(self) -> float:
+        """Limit of connecting and of each wait, in seconds."""
+        return self.timeout_ms / 1000
 
 
 class EmbeddedSettings(Section):

@@ -24,6 +24,7 @@ from daemon.core.sections import (
     LogSettings,
     ObjectStoreSettings,
     PathSettings,
+    PlatformSettings,
     RedisSettings,
     Section,
     ShardSettings,
@@ -47,6 +48,7 @@ class Settings:
     backup: BackupSettings
     archive: ArchiveSettings
     webhook: WebhookSettings
+    platform: PlatformSettings
     embedded: EmbeddedSettings
 
 
@@ -61,6 +63,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "backup": BackupSettings,
     "archive": ArchiveSettings,
     "webhook": WebhookSettings,
+    "platform": PlatformSettings,
     "embedded": EmbeddedSettings,
 }
 

@@ -58,7 +58,7 @@ class SessionRecord:
     runs_on: str | None = None
     """The shard whose process wrote the state last."""
     active_at: datetime | None = None
-    """When something last happened in it (a message, a login), to within a minute: the most active are started first."""
+    """When something last happened in it (a message, a login), to within a minute: the most active start first."""
     token: int = 0
     """Fencing token of the last lease taken."""
     phone: str | None = None
@@ -69,6 +69,8 @@ class SessionRecord:
     """Whether a QR code may be shown: true for a new session and after an explicit start, false once paired."""
     void_token: int = 0
     """Copies with this token or a lower one belong to a login that was ended on purpose, and are never restored."""
+    marked: str | None = None
+    """What the mark beside its archives says of this record's wish, as `mark_text` has it; None: there is no mark."""
     hot_copy: CopyFacts | None = None
     archive: CopyFacts | None = None
     archive_begun: tuple[int, int] | None = None
