@@ -63,7 +63,7 @@ class Commanding:
 
     def _spawn(self, item: Received) -> None:
         if item.command.kind is CommandKind.WAKE:
-            self._intake.wake.set()
+            self._intake.hurry(item.command.session_id)
         task = asyncio.create_task(self._settle(item))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

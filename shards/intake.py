@@ -4,6 +4,7 @@ Level-triggered: every look starts from the recorded placements, so a lost messa
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from daemon.core.clock import mono_s
 from daemon.core.errors import BlazzError, LeaseHeldError, UnavailableError
 from daemon.core.loops import cancel_all, run_every
+from daemon.sessions.commands import CommandKind
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import WAITS_FOR_START, Desired
 from shards.context import ShardContext
@@ -32,6 +34,8 @@ class Slot:
     task: asyncio.Task[None] | None = field(default=None, repr=False)
     not_before_mono_s: float = 0.0
     not_before_serial: int = -1
+    held_elsewhere: bool = False
+    """The last try found another holder."""
 
 
 class Intake:
@@ -69,14 +73,45 @@ class Intake:
         }
         if self._draining:
             return
+        records |= await self._not_listed(records)
         for session_id, slot in list(self._slots.items()):
-            why = stop_reason(slot.runner, records.get(session_id))
+            why = stop_reason(slot.runner, records.get(session_id), here=self._shard.identity.name)
             if slot.runner is not None and why is not None:
                 slot.runner.request_stop(why)
             if slot.runner is None and session_id not in records:
                 del self._slots[session_id]
         for record in records.values():
-            self._start_if_due(record)
+            if record.shard == self._shard.identity.name:
+                self._start_if_due(record)
+
+    async def _not_listed(self, records: Mapping[str, SessionRecord]) -> dict[str, SessionRecord]:
+        """Return the records of sessions that run here and are not listed as placed here.
+
+        One whose record is gone was deleted, or Redis lost its data: then it runs on, and its record is written again.
+        """
+        unlisted = [i for i, slot in self._slots.items() if slot.runner is not None and i not in records]
+        found = {record.session_id: record for record in await self._shard.registry.records.get_many(unlisted)}
+        for session_id in unlisted:
+            runner = self.runner(session_id)
+            if session_id not in found and runner is not None:
+                await runner.confirm()
+        return found
+
+    def hurry(self, session_id: str) -> None:
+        """Look again at once, without the pause after a lease that was held by another."""
+        slot = self._slots.get(session_id)
+        if slot is not None and slot.held_elsewhere:
+            slot.not_before_mono_s = 0.0
+        self.wake.set()
+
+    async def _wake_next(self, session_id: str) -> None:
+        """Tell the shard that a session was handed over to that it may begin; if this is lost, it looks by itself."""
+        try:
+            record = await self._shard.registry.records.get(session_id)
+            if record.shard is not None:
+                await self._shard.registry.commands.give(record.shard, CommandKind.WAKE, session_id, {})
+        except BlazzError as error:
+            log.debug("wake lost", session_id=session_id, code=error.code)
 
     def _start_if_due(self, record: SessionRecord) -> None:
         slot = self._slots.setdefault(record.session_id, Slot())
@@ -90,11 +125,14 @@ class Intake:
     async def _run(self, session_id: str, slot: Slot) -> None:
         runner = slot.runner
         assert runner is not None
-        pause_s = 0.0
+        pause_s, held = 0.0, False
         try:
             await runner.run()
             pause_s = runner.pause_s
+            if runner.stop_asked is Stop.MOVED:
+                await self._wake_next(session_id)
         except LeaseHeldError as error:
+            held = True
             log.info("session is held elsewhere, trying again", session_id=session_id, holder=error.ids.get("holder"))
             pause_s = _HELD_PAUSE_S
         except UnavailableError as error:
@@ -108,7 +146,7 @@ class Intake:
             log.exception("session ended by a bug", session_id=session_id)
             pause_s = 30.0
         finally:
-            slot.runner, slot.task = None, None
+            slot.runner, slot.task, slot.held_elsewhere = None, None, held
             slot.not_before_mono_s, slot.not_before_serial = mono_s() + pause_s, runner.serial
             self.wake.set()
 
@@ -134,14 +172,14 @@ def should_run(record: SessionRecord) -> bool:
     return record.desired is Desired.RUNNING and record.status not in WAITS_FOR_START
 
 
-def stop_reason(runner: SessionRunner | None, record: SessionRecord | None) -> Stop | None:
-    """Return why a runner must stop, or None when it is as it should be."""
-    if runner is None:
+def stop_reason(runner: SessionRunner | None, record: SessionRecord | None, *, here: str) -> Stop | None:
+    """Return why a runner must stop, or None when it is as it should be, or when nobody knows."""
+    if runner is None or record is None:
         return None
-    if record is None:
-        return Stop.MOVED
     if record.desired is Desired.DELETED:
         return Stop.DELETED
     if record.desired is Desired.STOPPED:
         return Stop.STOPPED
+    if record.shard is not None and record.shard != here:
+        return Stop.MOVED
     return Stop.RESTART if record.serial != runner.serial else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -23,8 +23,10 @@ _RETRY_S = 0.5
 class Publisher:
     """The events of one session."""
 
-    def __init__(self, stream: EventStream, record: SessionRecord) -> None:
+    def __init__(self, stream: EventStream, record: SessionRecord, *, may_tell: Callable[[], bool]) -> None:
+        """`may_tell` says whether the session is still ours: a holder that was stopped for long tells nothing more."""
         self._stream = stream
+        self._may_tell = may_tell
         self._record = record
         self._queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=_QUEUE_MAX)
 
@@ -61,6 +63,9 @@ class Publisher:
     async def _publish(self, event: Event) -> None:
         failures = 0
         while True:
+            if not self._may_tell():
+                log.error("event not told: the session is not ours any more", kind=event.kind, event_id=event.event_id)
+                return
             try:
                 await self._stream.publish(event)
                 return

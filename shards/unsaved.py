@@ -21,6 +21,7 @@ from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.backup.policy import Outage
 from shards.context import ShardContext
+from shards.granting import take_lease
 from shards.intake import Intake
 from shards.profile.marker import LeftClean, read_left_clean
 from shards.publisher import Publisher
@@ -92,15 +93,24 @@ class Unsaved:
         return await asyncio.get_running_loop().run_in_executor(self._shard.executor, read)
 
     async def _store(self, record: SessionRecord, left: LeftClean) -> None:
-        shard, asked_mono_s = self._shard, mono_s()
+        shard = self._shard
+
+        async def highest_stored() -> int:
+            refs = await shard.archives.newest_first(record.workspace_id, record.session_id)
+            return max(left.token, *(ref.token for ref in refs), 0)
+
         try:
-            lease = await shard.registry.leases.acquire(
-                record.session_id, shard.identity.holder, floor=left.token, dead_prefix=shard.identity.dead_prefix
+            lease, asked_boot_s = await take_lease(
+                shard.registry.leases,
+                record.session_id,
+                shard.identity.holder,
+                highest_stored=highest_stored,
+                dead_prefix=shard.identity.dead_prefix,
             )
         except ConflictError:
             return  # it runs somewhere
         work = asyncio.create_task(self._store_held(lease, left), name=f"unsaved {record.session_id}")
-        shard.keeper.hold(lease, asked_mono_s=asked_mono_s, fence=_cancelling(work))
+        shard.keeper.hold(lease, asked_boot_s=asked_boot_s, fence=_cancelling(work))
         try:
             await asyncio.wait([work])
         finally:
@@ -133,7 +143,7 @@ class Unsaved:
                 return
             copier = Copier(shard, record, lease, shard.layout.profile_dir(lease.session_id))
             copier.begin_above(left.order)
-            publisher = Publisher(shard.registry.events, record)
+            publisher = Publisher(shard.registry.events, record, may_tell=lambda: shard.keeper.valid(lease))
             telling = asyncio.create_task(publisher.run())
             try:
                 keeper = BackupKeeper(shard.settings.backup, copier, publisher, overlay=_no_page)

@@ -85,6 +85,12 @@ class RedisUnavailableError(UnavailableError):
     code = "redis_unavailable"
 
 
+class RedisLostDataError(RedisUnavailableError):
+    """Redis answers, but lost what it knew of this session; nothing is granted before every older lease has run out."""
+
+    code = "redis_lost_data"
+
+
 class ObjectStoreUnavailableError(UnavailableError):
     """The S3 server (Cloudflare R2) did not answer in time, throttled, or failed inside."""
 
@@ -131,6 +137,12 @@ class LeaseHeldError(ConflictError):
     """Another holder has the lease of this session."""
 
     code = "lease_held"
+
+
+class TokenUnprovenError(ConflictError):
+    """Redis does not vouch for the session's last token: the archive catalogue must be asked first."""
+
+    code = "token_unproven"
 
 
 class LeaseLostError(ConflictError):

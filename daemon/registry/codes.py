@@ -1,9 +1,9 @@
 """The QR code or pairing code that a session shows now: short-lived, a secret, never in the record."""
 
 from daemon.core.clock import iso, parse_iso, utc_now
-from daemon.core.errors import StaleTokenError
 from daemon.registry import keys
 from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.records import check_held_answer
 from daemon.sessions.record import PairingCode, QrCode
 
 CODE_TTL_MS = 240_000
@@ -33,8 +33,7 @@ class Codes:
         answer = await self._link.run(
             "put_code", [keys.code(session_id), keys.token(session_id)], [token, CODE_TTL_MS, *flat]
         )
-        if answer == -1:
-            raise StaleTokenError("a newer holder exists", session_id=session_id, token=token)
+        check_held_answer(answer, session_id, token)
 
     async def get(self, session_id: str) -> QrCode | PairingCode | None:
         """Return what is on display, or None."""

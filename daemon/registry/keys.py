@@ -14,6 +14,8 @@ DEAD_LETTERS = "wa:events:dead"
 """Stream of events that were given up, with the reason."""
 LEADER = "wa:coordinator:leader"
 """Lock of the coordinator that reconciles; its value names the holder."""
+EPOCH = "wa:epoch"
+"""Hash: the id of the present epoch of Redis' data, the servers it belongs to, and since when."""
 TOMBSTONES = "wa:tombstones"
 """Hash `workspace/session` -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
 
@@ -31,6 +33,11 @@ def lease(session_id: str) -> str:
 def token(session_id: str) -> str:
     """Integer: the highest fencing token ever given for the session; never deleted."""
     return f"wa:{{{session_id}}}:token"
+
+
+def seen_epoch(session_id: str) -> str:
+    """String: the epoch in which the session's token and record were last found to be whole."""
+    return f"wa:{{{session_id}}}:epoch"
 
 
 def hot_copy(session_id: str) -> str:

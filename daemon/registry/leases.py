@@ -6,10 +6,22 @@ renews, so it never believes longer than Redis does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from daemon.core.errors import LeaseHeldError
+from daemon.core.errors import (
+    BlazzError,
+    LeaseHeldError,
+    RedisLostDataError,
+    RedisUnavailableError,
+    TokenUnprovenError,
+)
 from daemon.registry import keys
+from daemon.registry.epoch import Epoch, Epochs
 from daemon.registry.link import RedisLink, redis_errors
+
+_JUMP = 1000
+"""How far tokens jump when Redis may have forgotten some: nobody takes so many between two archives."""
+_GRANTED, _HELD, _OTHER_SERVER, _FLOOR_NEEDED, _NOT_BEFORE = 1, 0, -1, -2, -3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,34 +33,66 @@ class Lease:
     token: int
 
 
+class Renewal(StrEnum):
+    """What a renewal said."""
+
+    KEPT = "kept"
+    REGAINED = "regained"
+    """Ours again after Redis had lost it: the record must be written anew."""
+    LOST = "lost"
+
+
 class Leases:
     """Leases in Redis."""
 
-    def __init__(self, link: RedisLink, *, ttl_ms: int) -> None:
+    def __init__(self, link: RedisLink, *, ttl_ms: int, epochs: Epochs | None = None) -> None:
         self._link = link
+        self._epochs = epochs or Epochs(link)
         self.ttl_ms = ttl_ms
 
-    async def acquire(self, session_id: str, holder: str, *, floor: int = 0, dead_prefix: str = "") -> Lease:
+    async def acquire(self, session_id: str, holder: str, *, floor: int | None = None, dead_prefix: str = "") -> Lease:
         """Take the lease.
 
-        `floor` is the highest token seen elsewhere (the archive catalogue), for a Redis that lost its data.
+        `floor` is the highest token in the archive catalogue, None when it was not asked. It matters for a session
+        that is new to Redis, or of which Redis may have lost the last that happened.
         `dead_prefix` names holders that are proven dead: earlier processes of the same shard, whose lock we have.
 
         Raises:
             LeaseHeldError: another holder has it; look again after its TTL.
+            TokenUnprovenError: give the floor.
+            RedisLostDataError: an older holder that Redis has forgotten may still run it; look again after one TTL.
             RedisUnavailableError: nobody knows; it may even have been granted, and then runs out by itself.
         """
-        granted, answer = await self._link.run(
-            "acquire", [keys.lease(session_id), keys.token(session_id)], [holder, self.ttl_ms, floor, dead_prefix]
-        )
-        if not granted:
-            raise LeaseHeldError(
-                "another holder has the lease", session_id=session_id, holder=str(answer).partition("|")[0]
-            )
-        return Lease(session_id=session_id, holder=holder, token=int(answer))
+        epoch = await self._epochs.known()
+        answer, value = await self._ask(session_id, holder, floor, dead_prefix, epoch)
+        if answer not in {_GRANTED, _HELD}:
+            epoch = await self._epochs.read()
+            answer, value = await self._ask(session_id, holder, floor, dead_prefix, epoch)
+        if answer == _GRANTED:
+            return Lease(session_id=session_id, holder=holder, token=int(value))
+        raise _refusal(answer, value, session_id)
 
-    async def renew(self, leases: Sequence[Lease]) -> list[bool]:
-        """Prolong leases in one round trip; False for each that is lost.
+    async def _ask(
+        self, session_id: str, holder: str, floor: int | None, dead_prefix: str, epoch: Epoch
+    ) -> tuple[int, str]:
+        answer = await self._link.run(
+            "acquire",
+            [keys.lease(session_id), keys.token(session_id), keys.seen_epoch(session_id), keys.record(session_id)],
+            [
+                holder,
+                self.ttl_ms,
+                "" if floor is None else floor,
+                dead_prefix,
+                epoch.epoch_id,
+                epoch.servers,
+                epoch.age_ms,
+                _JUMP,
+            ],
+        )
+        return int(answer[0]), str(answer[1]) if len(answer) > 1 else ""
+
+    async def renew(self, leases: Sequence[Lease]) -> list[Renewal]:
+        """Prolong leases in one round trip.
 
         Raises:
             RedisUnavailableError: nobody knows; the old deadlines still stand.
@@ -59,7 +103,7 @@ class Leases:
             "renew",
             [([keys.lease(x.session_id), keys.token(x.session_id)], [x.holder, x.token, self.ttl_ms]) for x in leases],
         )
-        return [answer == 1 for answer in answers]
+        return [_RENEWALS[int(answer)] for answer in answers]
 
     async def release(self, lease: Lease) -> bool:
         """Give a lease back after the session has ended; False if it was lost before."""
@@ -82,3 +126,20 @@ class Leases:
                 pipe.exists(keys.lease(session_id))
             answers = await pipe.execute()
         return {session_id for session_id, answer in zip(session_ids, answers, strict=True) if answer}
+
+
+_RENEWALS = {1: Renewal.KEPT, 2: Renewal.REGAINED, 0: Renewal.LOST}
+
+
+def _refusal(answer: int, value: str, session_id: str) -> BlazzError:
+    if answer == _HELD:
+        return LeaseHeldError("another holder has the lease", session_id=session_id, holder=value.partition("|")[0])
+    if answer == _FLOOR_NEEDED:
+        return TokenUnprovenError("Redis does not vouch for the session's token", session_id=session_id)
+    if answer == _NOT_BEFORE:
+        return RedisLostDataError(
+            f"Redis was restarted, failed over or emptied: no lease for another {int(value) / 1000:.1f} s",
+            hint="an older holder may still run the session; it is started once its lease must have run out",
+            session_id=session_id,
+        )
+    return RedisUnavailableError("Redis is changing servers", session_id=session_id)

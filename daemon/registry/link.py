@@ -92,6 +92,16 @@ class RedisLink:
                 await prepared(keys=list(keys), args=list(args), client=pipe)
             return list(await pipe.execute())
 
+    @property
+    def kind(self) -> str:
+        """How Redis is run: `single`."""
+        return "single"
+
+    async def server_ids(self) -> tuple[str, ...]:
+        """Return the `run_id` of each server."""
+        with redis_errors("tell its id"):
+            return (str((await self.text.info("server"))["run_id"]),)
+
     async def ping_ms(self) -> float:
         """Return the round trip to Redis in milliseconds.
 

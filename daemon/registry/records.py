@@ -6,12 +6,28 @@ the lease writes the state, and every write of a holder is refused once a newer 
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from daemon.core.errors import ConflictError, SessionNotFoundError, StaleTokenError
+from daemon.core.errors import ConflictError, RedisLostDataError, SessionNotFoundError, StaleTokenError
 from daemon.registry import keys
 from daemon.registry.codec import record_from_fields, record_to_fields, to_text
 from daemon.registry.link import RedisLink, redis_errors
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import Desired
+
+_WISHES = (
+    "session_id",
+    "workspace_id",
+    "user_id",
+    "metadata",
+    "created_at",
+    "desired",
+    "serial",
+    "shard",
+    "moving_from",
+    "scan_allowed",
+    "void_token",
+)
+"""What only the coordinator writes, or who makes a session; of the last two it is one of two writers."""
+_WRITTEN_WHOLE = 2
 
 
 def _flat(fields: Mapping[str, object]) -> list[str]:
@@ -115,6 +131,28 @@ class Records:
         )
         check_held_answer(answer, session_id, token)
 
+    async def regain(self, record: SessionRecord, token: int) -> None:
+        """Write the record of a session that runs, as its holder knows it, after Redis lost data.
+
+        The coordinator's fields are written only if the record is gone, or older than the holder's by its serial.
+
+        Raises:
+            StaleTokenError: somebody else was given the lease since.
+            RedisLostDataError: data was lost again; the lease must be regained first.
+        """
+        fields = record_to_fields(record)
+        wishes = _flat({name: fields.pop(name) for name in _WISHES})
+        answer = await self._link.run(
+            "regain_record",
+            [keys.record(record.session_id), keys.token(record.session_id)],
+            [token, record.serial, len(wishes), *wishes, *_flat(fields)],
+        )
+        check_held_answer(answer, record.session_id, token)
+        with redis_errors("store a session"):
+            await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
+            if answer == _WRITTEN_WHOLE and record.shard is not None:
+                await self._link.text.sadd(keys.placed(record.shard), record.session_id)
+
     async def forget(self, session_id: str) -> None:
         """Remove a record that is to be deleted, its codes, its hot copy and its index entry; the token key stays.
 
@@ -188,9 +226,12 @@ def check_held_answer(answer: int, session_id: str, token: int) -> None:
 
     Raises:
         StaleTokenError: -1, a newer token exists.
+        RedisLostDataError: -2, Redis has an older token than the holder's; its lease keeper sees to that.
         SessionNotFoundError: 0, the record is gone.
     """
     if answer == -1:
         raise StaleTokenError("a newer holder exists", session_id=session_id, token=token)
+    if answer == -2:
+        raise RedisLostDataError("Redis lost what it knew of the session", session_id=session_id, token=token)
     if answer == 0:
         raise SessionNotFoundError("the session was deleted", session_id=session_id)

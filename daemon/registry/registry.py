@@ -4,6 +4,7 @@ from daemon.core.settings import Settings
 from daemon.registry.codes import Codes
 from daemon.registry.commands import Commands
 from daemon.registry.copies import HotCopies
+from daemon.registry.epoch import Epochs
 from daemon.registry.events import EventStream
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
@@ -18,7 +19,8 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         self.link = RedisLink(settings.redis)
         self.records = Records(self.link)
-        self.leases = Leases(self.link, ttl_ms=settings.shard.lease_ttl_ms)
+        self.epochs = Epochs(self.link)
+        self.leases = Leases(self.link, ttl_ms=settings.shard.lease_ttl_ms, epochs=self.epochs)
         self.copies = HotCopies(self.link)
         self.codes = Codes(self.link)
         self.shards = Membership(self.link)

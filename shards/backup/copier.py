@@ -55,6 +55,10 @@ class Copier:
         if order is not None:
             self._generation = max(self._generation, order[1])
 
+    def forget_redis(self) -> None:
+        """Note that Redis lost the hot copy: the next one is stored, whatever it equals."""
+        self._in_redis = None
+
     def next_generation(self) -> int:
         """Return a generation that nobody has used."""
         self._generation += 1

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from daemon.core.clock import mono_s
 from daemon.core.errors import ArchiveDamagedError, DamagedError, LeaseLostError, ObjectNotFoundError, UnsavedStateError
 from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef
 from daemon.registry.leases import Lease
@@ -27,6 +26,7 @@ from shards.archive.pack import Packed, pack
 from shards.archive.unpack import Expected, unpack
 from shards.backup.copier import TOO_LARGE
 from shards.cli.parts import Parts
+from shards.granting import take_lease
 from shards.leases import LeaseKeeper
 from shards.profile.space import check_free_space
 from shards.restore.plan import Order, Source, plan_sources
@@ -103,15 +103,15 @@ class Resealer:
 
     @asynccontextmanager
     async def _lease(self, record: SessionRecord) -> AsyncIterator[_Held]:
-        leases = self._parts.registry.leases
-        # A Redis that knows no token may have lost its data: then tokens go on above the highest archive.
-        floor = 0
-        if await leases.known_token(record.session_id) is None:
+        async def highest_stored() -> int:
             refs = await self._parts.archives.newest_first(record.workspace_id, record.session_id)
-            floor = max((ref.token for ref in refs), default=0)
-        asked_mono_s = mono_s()
-        held = _Held(await leases.acquire(record.session_id, self._holder, floor=floor))
-        self._keeper.hold(held.lease, asked_mono_s=asked_mono_s, fence=held.lose)
+            return max((ref.token for ref in refs), default=0)
+
+        lease, asked_boot_s = await take_lease(
+            self._parts.registry.leases, record.session_id, self._holder, highest_stored=highest_stored
+        )
+        held = _Held(lease)
+        self._keeper.hold(lease, asked_boot_s=asked_boot_s, fence=held.lose)
         try:
             yield held
         finally:

@@ -5,6 +5,7 @@ look. A newer holder's token refuses everything: then the runner must end.
 """
 
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
@@ -17,6 +18,8 @@ from daemon.sessions.states import SessionState, check_transition
 
 log = structlog.get_logger()
 
+_TOUCH_INTERVAL = timedelta(minutes=1)
+
 
 class SessionNotes:
     """The runner's own view of the record, and its way into Redis."""
@@ -26,7 +29,15 @@ class SessionNotes:
         self._lease = lease
         self._unwritten: dict[str, object] = {}
         self._shown: str | None = None
+        self._told: str | None = None
+        self._lost = False
         self.record = record
+
+    def lost(self) -> None:
+        """Note that Redis lost what it knew of the session: all of it is written again at the next flush."""
+        self._lost = True
+        self._shown = None
+        self.record = replace(self.record, hot_copy=None, moving_from=None)
 
     async def write(self, **fields: object) -> None:
         """Change fields of the record, now or as soon as Redis answers.
@@ -49,10 +60,14 @@ class SessionNotes:
 
     async def flush(self) -> bool:
         """Write what is not written yet; False when Redis does not answer."""
-        if not self._unwritten:
+        if not self._unwritten and not self._lost:
             return True
         fields = dict(self._unwritten)
         try:
+            if self._lost:
+                await self._registry.records.regain(self.record, self._lease.token)
+                self._lost = False
+                log.info("session record written again: Redis had lost it", token=self._lease.token)
             await self._registry.records.write_held(self._lease.session_id, self._lease.token, fields)
         except RedisUnavailableError as error:
             log.warning("session state not written yet", code=error.code, fields=sorted(fields))
@@ -69,7 +84,14 @@ class SessionNotes:
         except RedisUnavailableError:
             return False  # shown at the next look
         self._shown = text
-        return True
+        fresh, self._told = text != self._told, text
+        return fresh
+
+    async def touch(self) -> None:
+        """Note that something happens in this session; written at most once a minute."""
+        now, before = utc_now(), self.record.active_at
+        if before is None or abs(now - before) >= _TOUCH_INTERVAL:
+            await self.write(active_at=now)
 
     async def show_pairing_code(self, code: str, phone: str) -> None:
         """Put a pairing code on display instead of a QR code."""

@@ -57,6 +57,7 @@ class Orders:
 
     async def _send_text(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         # The id is chosen before anything leaves, so that the message can be recognised whatever happens then.
+        await self._notes.touch()
         message_id = await self._page.new_message_id()
         sent = await self._page.send_text(arguments["to"], arguments["text"], message_id=message_id)
         return {"message_id": sent.message_id, "ack": sent.ack, "timestamp": sent.timestamp}

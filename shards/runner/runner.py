@@ -12,7 +12,6 @@ from functools import partial
 
 import structlog
 
-from daemon.core.clock import mono_s
 from daemon.core.errors import (
     BlazzError,
     BrowserError,
@@ -24,15 +23,16 @@ from daemon.core.errors import (
     StaleTokenError,
 )
 from daemon.core.logs import bind_ids
-from daemon.core.loops import first_done
+from daemon.core.loops import cancel_all, first_done
 from daemon.registry.leases import Lease
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import SessionRecord
-from daemon.sessions.states import Desired, SessionState
+from daemon.sessions.states import LOGGED_IN, Desired, SessionState
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
+from shards.granting import take_lease
 from shards.publisher import Publisher
 from shards.restore.restored import Restored
 from shards.restore.restorer import Restorer
@@ -88,6 +88,8 @@ class SessionRunner:
         self._starting = True
         self._fenced = False
         self._task: asyncio.Task[None] | None = None
+        self._run: Run | None = None
+        self._regaining: set[asyncio.Task[None]] = set()
         self._orders: Orders | None = None
         self._one_order = asyncio.Lock()
         self.serial = record.serial
@@ -99,11 +101,27 @@ class SessionRunner:
         """Whether it was asked to stop."""
         return self._stop.done()
 
+    @property
+    def stop_asked(self) -> Stop | None:
+        """Why it was asked to stop, if it was."""
+        return self._stop.result() if self._stop.done() else None
+
     def request_stop(self, why: Stop) -> None:
         """End the run in order; the first request decides."""
         if not self._stop.done():
             log.info("session asked to stop", session_id=self._record.session_id, why=why)
             self._stop.set_result(why)
+
+    async def confirm(self) -> None:
+        """End if the session was deleted. A record that is gone may also be lost: only the token tells."""
+        if self._run is None:
+            return
+        try:
+            await self._run.notes.write(runs_on=self._shard.identity.name)
+        except SessionNotFoundError:
+            self.request_stop(Stop.DELETED)
+        except StaleTokenError:
+            log.warning("another shard was given the session", session_id=self._record.session_id)
 
     async def carry_out(self, command: Command) -> Reply:
         """Carry out a command; commands of one session run one after another."""
@@ -151,16 +169,15 @@ class SessionRunner:
             self._starting_is_over()
 
     async def _acquire(self) -> Lease:
-        session_id = self._record.session_id
-        leases = self._shard.registry.leases
-        # A Redis that knows no token may have lost its data: then tokens go on above the highest archive.
-        known = await leases.known_token(session_id)
-        floor = await Restorer(self._shard, self._record).highest_token() if known is None else 0
-        asked_mono_s = mono_s()
-        lease = await leases.acquire(
-            session_id, self._shard.identity.holder, floor=floor, dead_prefix=self._shard.identity.dead_prefix
+        shard = self._shard
+        lease, asked_boot_s = await take_lease(
+            shard.registry.leases,
+            self._record.session_id,
+            shard.identity.holder,
+            highest_stored=Restorer(shard, self._record).highest_token,
+            dead_prefix=shard.identity.dead_prefix,
         )
-        self._shard.keeper.hold(lease, asked_mono_s=asked_mono_s, fence=self._fence)
+        shard.keeper.hold(lease, asked_boot_s=asked_boot_s, fence=self._fence, on_regained=self._regain)
         log.info("lease taken", token=lease.token)
         return lease
 
@@ -172,7 +189,11 @@ class SessionRunner:
             return
         if self._record.desired is not Desired.RUNNING or self._record.serial != self.serial:
             return
-        publisher = Publisher(self._shard.registry.events, self._record)
+        if self._record.shard != self._shard.identity.name:
+            return  # moved while it waited
+        publisher = Publisher(
+            self._shard.registry.events, self._record, may_tell=partial(self._shard.keeper.valid, lease)
+        )
         copier = Copier(self._shard, self._record, lease, self._profile_dir)
         run = Run(
             lease=lease,
@@ -184,8 +205,9 @@ class SessionRunner:
             browser=self._browser,
         )
         telling = asyncio.create_task(publisher.run())
+        self._run = run
         try:
-            await run.notes.move(SessionState.STARTING, token=lease.token)
+            await run.notes.move(SessionState.STARTING, token=lease.token, runs_on=self._shard.identity.name)
             await run.notes.show_nothing(always=True)
             self._ending = await self._live(run)
             self.pause_s = await finish(self._shard, run, self._ending)
@@ -193,8 +215,9 @@ class SessionRunner:
         except (StaleTokenError, SessionNotFoundError) as error:
             log.error("session ended without a word: somebody else owns its record", code=error.code)
         finally:
+            self._run = None
             await self._browser.discard()
-            telling.cancel()
+            await cancel_all([telling, *self._regaining])
 
     async def _live(self, run: Run) -> Ending:
         """Restore and run; tries an older copy once if WhatsApp does not take the newest."""
@@ -314,6 +337,23 @@ class SessionRunner:
         if self._starting:
             self._starting = False
             self._shard.start_slots.release()
+
+    def _regain(self) -> None:
+        """Redis had lost the lease, and so the rest as well: write it again."""
+        if self._run is None:
+            return
+        self._run.notes.lost()
+        self._run.copier.forget_redis()
+        task = asyncio.create_task(self._write_again(self._run))
+        self._regaining.add(task)
+        task.add_done_callback(self._regaining.discard)
+
+    async def _write_again(self, run: Run) -> None:
+        try:
+            if await run.notes.flush() and self._orders is not None and run.notes.record.status in LOGGED_IN:
+                await run.backups.on_login()
+        except (StaleTokenError, SessionNotFoundError) as error:
+            log.error("session not written again", code=error.code, error=str(error))
 
     def _fence(self, reason: str) -> None:
         """End at once: from now on another shard may run this session."""

@@ -113,6 +113,7 @@ class PageWatch:
                 # Sent by this account: told as a message, it would make bots answer themselves.
                 return
             case PageEventKind.MESSAGE:
+                await self._notes.touch()
                 await self._publisher.tell(EventKind.MESSAGE, event.data, identity=str(event.data.get("id")))
             case PageEventKind.ACK:
                 identity = f"{event.data.get('message_id')}:{event.data.get('ack')}"
@@ -214,6 +215,7 @@ class PageWatch:
         if not self._greeted and self._restored.source is not None:
             facts |= {"restored_from": self._restored.source, "restored_at": utc_now()}
         await self._notes.move(SessionState.CONNECTED, failures=0, retry_at=None, **facts)
+        await self._notes.touch()
         await self._on_login()
         if self._notes.record.unsaved is not None:
             await self._notes.write(unsaved=None)

@@ -1,15 +1,21 @@
 -- Prolong a lease that is ours. One that ran out is taken again as long as nobody else was given a token since.
+-- A token that is lower than ours, or none, means that Redis lost data: whoever is given one then is given a higher one.
 -- KEYS 1 lease, 2 token
 -- ARGV 1 holder, 2 our token, 3 TTL in ms
--- RETURNS 1 when ours for another TTL, 0 when lost
+-- RETURNS 1 ours for another TTL, 2 ours again after Redis lost it, 0 lost
 local mine = ARGV[1] .. '|' .. ARGV[2]
 local held = redis.call('GET', KEYS[1])
-if held == mine then
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return 1
-end
-if not held and redis.call('GET', KEYS[2]) == ARGV[2] then
+local known = tonumber(redis.call('GET', KEYS[2]) or '0')
+if known == tonumber(ARGV[2]) then
+  if held and held ~= mine then
+    return 0
+  end
   redis.call('SET', KEYS[1], mine, 'PX', ARGV[3])
   return 1
 end
-return 0
+if known > tonumber(ARGV[2]) then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[1], mine, 'PX', ARGV[3])
+return 2

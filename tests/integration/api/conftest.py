@@ -49,7 +49,7 @@ class AnsweringShard:
 
     async def show(self, session_id: str, status: SessionState, *, qr: str | None = None) -> None:
         """Bring a session into a state as its runner would."""
-        lease = await self.registry.leases.acquire(session_id, f"{SHARD}|test", dead_prefix=SHARD)
+        lease = await self.registry.leases.acquire(session_id, f"{SHARD}|test", floor=0, dead_prefix=SHARD)
         await self.registry.records.write_held(
             session_id, lease.token, {"status": status, "status_at": utc_now(), "token": lease.token}
         )

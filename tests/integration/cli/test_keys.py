@@ -53,7 +53,7 @@ def new_session(bench: Bench, session_id: str, keys: Mapping[str, bytes]) -> Cal
                 session_id=session_id, workspace_id="1", user_id="u", created_at=now, status_at=now, paired=True
             )
         )
-        lease = await registry.leases.acquire(session_id, "shard")
+        lease = await registry.leases.acquire(session_id, "shard", floor=0)
         ref = bench.put(session_id, (lease.token, 1), keys)
         files = bench.home / f"{session_id}-{ref.order}.files"
         manifest = bench.manifest(session_id, (lease.token, 2), files)

@@ -51,7 +51,7 @@ async def test_pages_follow_the_order_of_ids_and_skip_index_entries_without_a_re
 
 async def test_a_holder_with_the_newest_token_writes(rooms: Rooms) -> None:
     await rooms.records.create(session())
-    lease = await rooms.leases.acquire("s-1", "a")
+    lease = await rooms.leases.acquire("s-1", "a", floor=0)
     await rooms.records.write_held("s-1", lease.token, {"status": SessionState.STARTING, "token": lease.token})
     record = await rooms.records.get("s-1")
     assert (record.status, record.token) == (SessionState.STARTING, lease.token)
@@ -59,8 +59,8 @@ async def test_a_holder_with_the_newest_token_writes(rooms: Rooms) -> None:
 
 async def test_a_stale_holder_can_change_nothing(rooms: Rooms) -> None:
     await rooms.records.create(session())
-    old = await rooms.leases.acquire("s-1", "shard_00:x:1")
-    await rooms.leases.acquire("s-1", "shard_00:x:2", dead_prefix="shard_00:x:")
+    old = await rooms.leases.acquire("s-1", "shard_00:x:1", floor=0)
+    await rooms.leases.acquire("s-1", "shard_00:x:2", floor=0, dead_prefix="shard_00:x:")
     before = await rooms.records.get("s-1")
     with pytest.raises(StaleTokenError):
         await rooms.records.write_held("s-1", old.token, {"status": SessionState.CONNECTED})
@@ -75,7 +75,7 @@ async def test_a_stale_holder_can_change_nothing(rooms: Rooms) -> None:
 
 
 async def test_writing_to_a_deleted_session_does_not_bring_it_back(rooms: Rooms) -> None:
-    lease = await rooms.leases.acquire("s-1", "a")
+    lease = await rooms.leases.acquire("s-1", "a", floor=0)
     with pytest.raises(SessionNotFoundError):
         await rooms.records.write_held("s-1", lease.token, {"status": SessionState.STARTING})
     with pytest.raises(SessionNotFoundError):
@@ -85,7 +85,7 @@ async def test_writing_to_a_deleted_session_does_not_bring_it_back(rooms: Rooms)
 
 async def test_the_holders_fields_are_written_by_others_only_while_there_is_none(rooms: Rooms) -> None:
     await rooms.records.create(session())
-    lease = await rooms.leases.acquire("s-1", "a")
+    lease = await rooms.leases.acquire("s-1", "a", floor=0)
     assert not await rooms.records.write_at_rest("s-1", {"status": SessionState.STOPPED})
     await rooms.leases.release(lease)
     assert await rooms.records.write_at_rest("s-1", {"status": SessionState.STOPPED})
@@ -93,7 +93,7 @@ async def test_the_holders_fields_are_written_by_others_only_while_there_is_none
 
 async def test_a_held_session_is_not_forgotten_and_its_token_never(rooms: Rooms) -> None:
     await rooms.records.create(session())
-    lease = await rooms.leases.acquire("s-1", "a")
+    lease = await rooms.leases.acquire("s-1", "a", floor=0)
     with pytest.raises(ConflictError):
         await rooms.records.forget("s-1")
     await rooms.leases.release(lease)
@@ -125,7 +125,7 @@ async def test_a_field_that_cannot_be_read_is_named_and_not_shown(rooms: Rooms) 
 
 async def test_a_hot_copy_and_the_record_agree(rooms: Rooms) -> None:
     await rooms.records.create(session())
-    lease = await rooms.leases.acquire("s-1", "a")
+    lease = await rooms.leases.acquire("s-1", "a", floor=0)
     facts = CopyFacts(at=NOW, size_bytes=4, token=lease.token, generation=1, clean=False, content_digest="d")
     await rooms.copies.put("s-1", lease.token, b"\x00\xff\r\n", facts)
     assert await rooms.copies.get("s-1") == b"\x00\xff\r\n"

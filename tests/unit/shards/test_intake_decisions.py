@@ -13,7 +13,7 @@ from shards.intake import should_run, stop_reason
 from shards.runner.ending import Stop, ending_of_failure, ending_of_silence, ending_of_stop, retry_pause_s
 
 RECORD = SessionRecord(
-    session_id="s", workspace_id="1", user_id="2", created_at=utc_now(), status_at=utc_now(), serial=3
+    session_id="s", workspace_id="1", user_id="2", created_at=utc_now(), status_at=utc_now(), serial=3, shard="here"
 )
 RUNNER: Any = SimpleNamespace(serial=3)
 
@@ -33,15 +33,19 @@ def test_what_is_not_wanted_does_not_run(desired: Desired) -> None:
     ("record", "why"),
     [
         (RECORD, None),
-        (None, Stop.MOVED),
+        (None, None),
+        (replace(RECORD, shard="there"), Stop.MOVED),
+        (replace(RECORD, shard=None), None),
         (replace(RECORD, desired=Desired.STOPPED), Stop.STOPPED),
         (replace(RECORD, desired=Desired.DELETED), Stop.DELETED),
         (replace(RECORD, serial=4), Stop.RESTART),
     ],
 )
-def test_a_runner_stops_when_its_record_says_so(record: SessionRecord | None, why: Stop | None) -> None:
-    assert stop_reason(RUNNER, record) is why
-    assert stop_reason(None, record) is None
+def test_a_runner_stops_when_its_record_says_so_and_not_because_the_record_is_gone(
+    record: SessionRecord | None, why: Stop | None
+) -> None:
+    assert stop_reason(RUNNER, record, here="here") is why
+    assert stop_reason(None, record, here="here") is None
 
 
 def test_every_stop_but_a_delete_takes_a_last_backup_and_none_voids_copies() -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from daemon.core.errors import RedisUnavailableError
-from daemon.registry.leases import Lease
+from daemon.registry.leases import Lease, Renewal
 from shards import leases as room
 from shards.leases import LeaseKeeper
 
@@ -32,12 +32,12 @@ class Answers:
         self._takes_s = takes_s
         self.released: list[Lease] = []
 
-    async def renew(self, held: list[Lease]) -> list[bool]:
+    async def renew(self, held: list[Lease]) -> list[Renewal]:
         self._clock.now_mono_s += self._takes_s
         answer = self._answers.pop(0) if self._answers else None
         if answer is None:
             raise RedisUnavailableError("away")
-        return [answer for _ in held]
+        return [Renewal.KEPT if answer else Renewal.LOST for _ in held]
 
     async def release(self, lease: Lease) -> bool:
         self.released.append(lease)
@@ -48,6 +48,7 @@ class Answers:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(room, "mono_s", clock)
+    monkeypatch.setattr(room, "boot_s", clock)
     return clock
 
 
@@ -66,7 +67,7 @@ class Driven:
             return await self._ticks.get()
 
         monkeypatch.setattr(room, "sleep_or_stop", tick)
-        self.keeper.hold(LEASE, asked_mono_s=clock(), fence=self.fenced.append)
+        self.keeper.hold(LEASE, asked_boot_s=clock(), fence=self.fenced.append)
         self._task = asyncio.create_task(self.keeper.run(asyncio.Event()))
 
     async def pass_s(self, seconds: float) -> None:
@@ -121,7 +122,7 @@ async def test_a_redis_that_hangs_does_not_keep_the_keeper_from_the_deadline(
 ) -> None:
     answers = Answers(clock)
 
-    async def hang(held: list[Lease]) -> list[bool]:
+    async def hang(held: list[Lease]) -> list[Renewal]:
         await asyncio.Event().wait()
         return [True for _ in held]
 

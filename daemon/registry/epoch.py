@@ -1,0 +1,51 @@
+"""The epoch of Redis' data: what tells "Redis lost its last seconds" from "nothing happened".
+
+Every restart, fail-over and restored dump brings another server process (another `run_id`), and an emptied Redis has no
+epoch: both begin a new one. What was written under an older epoch may be older than what its writer knows.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.core.ids import new_id
+from daemon.registry import keys
+from daemon.registry.link import RedisLink
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One epoch, as it was when it was read."""
+
+    epoch_id: str
+    servers: str
+    """The `run_id` of each server, joined by commas."""
+    age_ms: int
+
+
+class Epochs:
+    """The present epoch, kept until it is known to be over."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._known: Epoch | None = None
+
+    async def known(self) -> Epoch:
+        """Return the epoch that was read last; whoever uses it has Redis compare it."""
+        return self._known or await self.read()
+
+    async def read(self) -> Epoch:
+        """Ask Redis, and begin a new epoch if the old one is over.
+
+        Raises:
+            RedisUnavailableError: nobody knows.
+        """
+        servers = ",".join(await self._link.server_ids()) if self._link.kind == "cluster" else ""
+        epoch_id, servers, age_ms = await self._link.run("keep_epoch", [keys.EPOCH], [servers, new_id("epoch")])
+        epoch = Epoch(epoch_id=str(epoch_id), servers=str(servers), age_ms=int(age_ms))
+        if self._known is not None and self._known.epoch_id != epoch.epoch_id:
+            log.warning("Redis was restarted, failed over or emptied; what it says is checked", epoch=epoch.epoch_id)
+        self._known = epoch
+        return epoch
