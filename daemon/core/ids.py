@@ -20,13 +20,18 @@ _SHARD = re.compile(SHARD_PATTERN.rstrip("$") + r"\Z")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
+def is_id(value: str) -> bool:
+    """Whether `value` is a valid id."""
+    return _ID.match(value) is not None
+
+
 def check_id(value: str, field: str) -> str:
     """Return `value` if it is a valid id.
 
     Raises:
         InvalidInputError: naming the field; answer 422.
     """
-    if not _ID.match(value):
+    if not is_id(value):
         raise InvalidInputError(
             f"{field} must match {ID_PATTERN}", hint="letters, digits, '-' and '_', at most 100 characters", field=field
         )

@@ -12,6 +12,7 @@ from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef, Catalogue
 from daemon.objectstore.check import StoreCheck, StoreHealth
 from daemon.objectstore.config import ObjectStoreConfig
 from daemon.objectstore.facts import ObjectFacts
+from daemon.objectstore.marks import Mark
 from daemon.objectstore.store import ObjectStore
 from daemon.objectstore.usage import Usage
 
@@ -98,6 +99,22 @@ class Archives:
     async def delete(self, ref: ArchiveRef) -> None:
         """Remove one archive; no error when it is gone already."""
         await self._run(partial(self._catalogue.delete, ref))
+
+    async def put_mark(self, workspace_id: str, session_id: str, mark: Mark) -> None:
+        """Write what is wanted of a session beside its archives, whatever was there; can be repeated."""
+        await self._run(partial(self._catalogue.put_mark, workspace_id, session_id, mark))
+
+    async def get_mark(self, workspace_id: str, session_id: str) -> Mark | None:
+        """Return a session's mark; None is the store's answer that there is none: it should run.
+
+        Raises:
+            DamagedError: what is there is no mark.
+        """
+        return await self._run(partial(self._catalogue.get_mark, workspace_id, session_id))
+
+    async def drop_mark(self, workspace_id: str, session_id: str) -> None:
+        """Remove a session's mark; no error when there is none."""
+        await self._run(partial(self._catalogue.drop_mark, workspace_id, session_id))
 
     async def health(self) -> StoreHealth:
         """Say whether the store can be used now; never raises."""

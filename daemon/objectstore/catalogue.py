@@ -10,10 +10,12 @@ from pathlib import Path
 from threading import Event
 
 from daemon.core.clock import iso, utc_now
+from daemon.core.errors import ObjectNotFoundError
 from daemon.objectstore.body import body_of
 from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.keys import ArchiveName, key_of, parse_key, prefix_of
 from daemon.objectstore.legacy import legacy_keys
+from daemon.objectstore.marks import MAX_MARK_BYTES, Mark, mark_from_bytes, mark_key, mark_to_bytes
 from daemon.objectstore.store import ObjectStore
 
 _CONTENT_TYPE = "application/zip"
@@ -160,3 +162,24 @@ class Catalogue:
     def delete(self, ref: ArchiveRef) -> None:
         """Remove one archive."""
         self._store.delete(ref.key)
+
+    def put_mark(self, workspace_id: str, session_id: str, mark: Mark) -> None:
+        """Write a session's mark, whatever it said before; the same call can be made again."""
+        content = mark_to_bytes(mark)
+        self._store.small.put(mark_key(workspace_id, session_id), content, content_type="application/json")
+
+    def get_mark(self, workspace_id: str, session_id: str) -> Mark | None:
+        """Return a session's mark; None is the store's answer that there is none.
+
+        Raises:
+            DamagedError: what is there is no mark.
+        """
+        try:
+            content = self._store.small.get(mark_key(workspace_id, session_id), max_bytes=MAX_MARK_BYTES)
+        except ObjectNotFoundError:
+            return None
+        return mark_from_bytes(content)
+
+    def drop_mark(self, workspace_id: str, session_id: str) -> None:
+        """Remove a session's mark: it should run; no error when there is none."""
+        self._store.delete(mark_key(workspace_id, session_id))

@@ -36,8 +36,20 @@ def legacy_keys(workspace_id: str, session_id: str, prefix: str) -> tuple[str, .
     folder = prefix_of(workspace_id, session_id)
     workspace = folder.removesuffix(f"{session_id}/")
     below = (f"{workspace}{session_id}.zip", f"{workspace}{_MARK}{session_id}.zip", f"{folder}{_MARK}{session_id}.zip")
-    base = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+    base = _folder(prefix)
     return tuple(dict.fromkeys((*below, f"{base}{_MARK}{session_id}.zip", *(base + key for key in below))))
+
+
+def legacy_prefixes(prefix: str) -> tuple[str, ...]:
+    """Return what names of legacy zips may begin with, but for `workspace_`; no name begins with two of them."""
+    base = _folder(prefix)
+    if base.startswith("workspace_"):
+        return ()
+    return (f"{base}{_MARK}", f"{base}workspace_") if base else (_MARK,)
+
+
+def _folder(prefix: str) -> str:
+    return prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
 
 
 def parse_legacy_key(key: str) -> LegacyName | None:

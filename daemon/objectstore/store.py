@@ -27,6 +27,7 @@ from daemon.objectstore.errors import RAISED, condition_failed, no_answer, not_s
 from daemon.objectstore.facts import ObjectFacts, metadata_headers, read_head, read_length, read_metadata
 from daemon.objectstore.landing import Landing, landing
 from daemon.objectstore.listing import Page, read_page
+from daemon.objectstore.small import SmallObjects
 from daemon.objectstore.usage import UsageCounter
 
 log = structlog.get_logger()
@@ -45,6 +46,7 @@ class ObjectStore:
         self.usage = UsageCounter()
         self._client = client or make_client(config)
         self._timeouts = config.timeouts
+        self.small = SmallObjects(config.bucket, self._client, self.usage, limit_s=config.timeouts.transfer_s)
         self._debug = config.debug
 
     def put_new(self, key: str, body: Body, *, metadata: Mapping[str, str], content_type: str) -> str:
