@@ -15,6 +15,7 @@ from daemon.api.app import build_app
 from daemon.coordinator.directory import Directory
 from daemon.coordinator.health import Health
 from daemon.coordinator.leader import Leadership
+from daemon.coordinator.marking import MarkKeeper
 from daemon.coordinator.placer import Placer
 from daemon.coordinator.reconcile import Reconciler
 from daemon.coordinator.retention import Retention
@@ -31,6 +32,7 @@ from daemon.webhooks.dispatcher import WebhookDispatcher
 log = structlog.get_logger()
 
 _RETENTION_LOOK_S = 60.0
+_MARKS_LOOK_S = 5.0
 _HTTP_SHUTDOWN_S = 10
 
 
@@ -70,8 +72,13 @@ class Coordinator:
         """
         stop_on_signals(self._stop)
         listener = self._listen()
+        marks = MarkKeeper(self._registry, self._archives, self._leadership, self._stop)
         reconciler = Reconciler(
-            self._registry, self._placer, self._leadership, grace_s=self._settings.shard.grace_ms / 1000
+            self._registry,
+            self._placer,
+            self._leadership,
+            grace_s=self._settings.shard.grace_ms / 1000,
+            seen=marks.see,
         )
         retention = Retention(self._registry, self._archives, self._leadership, self._settings, self._stop)
         look_s = min(_RETENTION_LOOK_S, self._settings.archive.retention_interval_ms / 1000)
@@ -86,6 +93,7 @@ class Coordinator:
                         stop=self._stop,
                     )
                 )
+                tasks.create_task(run_every(_MARKS_LOOK_S, marks.cycle, name="marks", stop=self._stop, wake=marks.wake))
                 tasks.create_task(run_every(look_s, retention.cycle, name="retention", stop=self._stop))
                 tasks.create_task(self._deliver(), name="webhooks")
         finally:

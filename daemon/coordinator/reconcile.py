@@ -3,7 +3,7 @@
 It is level-triggered: whatever message was lost, whatever coordinator died half-way, the next look repairs it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -103,8 +103,18 @@ def _extra(view: View) -> frozenset[tuple[str, str]]:
 class Reconciler:
     """The loop's state: since when each shard has been gone, by this process's monotonic clock."""
 
-    def __init__(self, registry: Registry, placer: Placer, leadership: Leadership, *, grace_s: float) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        placer: Placer,
+        leadership: Leadership,
+        *,
+        grace_s: float,
+        seen: Callable[[Sequence[SessionRecord]], None] | None = None,
+    ) -> None:
+        """`seen` is told the records of each look; it must not take long."""
         self._registry = registry
+        self._seen = seen
         self._placer = placer
         self._leadership = leadership
         self._grace_s = grace_s
@@ -122,6 +132,8 @@ class Reconciler:
         shards = await self._registry.shards.all()
         placed = await self._registry.records.placed_sets([shard.name for shard in shards if shard.alive])
         records = tuple(await self._registry.records.all())
+        if self._seen is not None:
+            self._seen(records)
         return View(
             records=records,
             shards=shards,

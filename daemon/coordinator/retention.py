@@ -19,6 +19,7 @@ from daemon.objectstore.archives import Archives
 from daemon.objectstore.catalogue import ArchiveRef
 from daemon.registry.registry import Registry
 from daemon.registry.tombstones import Tombstone
+from daemon.sessions.record import SessionRecord
 
 log = structlog.get_logger()
 
@@ -86,33 +87,36 @@ class Retention:
 
     async def _bury(self, tombstone: Tombstone) -> None:
         # Only what the tombstone voids: a session of the same id that was linked again has higher tokens.
-        refs = await self._archives.newest_first(tombstone.workspace_id, tombstone.session_id)
+        workspace_id, session_id = tombstone.workspace_id, tombstone.session_id
+        refs = await self._archives.newest_first(workspace_id, session_id)
         voided = [ref for ref in refs if ref.token <= tombstone.void_token]
-        legacy = await self._voided_legacy(tombstone)
+        found = await self._archives.find_legacy(workspace_id, session_id, self._legacy_prefix)
+        record = next(iter(await self._registry.records.get_many([session_id])), None)
+        legacy = _voided_legacy(tombstone, found, record)
         for ref in (*voided, *legacy):
             if not self._may_go_on():
                 return
             await self._archives.delete(ref)
+        kept = len(refs) + len(found) - len(voided) - len(legacy)
+        if not kept and (record is None or record.workspace_id != workspace_id):
+            # Last of all: while an archive is left, only the mark keeps it from being restored should Redis lose all.
+            await self._archives.drop_mark(workspace_id, session_id)
         # Stays if another login of this session has ended since, whose tombstone voids more.
         await self._registry.tombstones.remove(tombstone)
-        log.info(
-            "archives of an ended login removed",
-            session_id=tombstone.session_id,
-            archives=len(voided),
-            legacy=len(legacy),
-        )
+        log.info("archives of an ended login removed", session_id=session_id, archives=len(voided), legacy=len(legacy))
 
-    async def _voided_legacy(self, tombstone: Tombstone) -> Sequence[ArchiveRef]:
-        """Return the zips of a Node service that would else bring the ended login back.
 
-        They are older than any token. A `void_token` of 0 says that the session was deleted before it ever ran; one
-        that was made again since counts on the zip.
-        """
-        found = await self._archives.find_legacy(tombstone.workspace_id, tombstone.session_id, self._legacy_prefix)
-        record = next(iter(await self._registry.records.get_many([tombstone.session_id])), None) if found else None
-        if record is None:
-            return found
-        if record.workspace_id != tombstone.workspace_id:
-            # A zip that lies in no workspace's folder may be that of this other session.
-            return [ref for ref in found if f"workspace_{tombstone.workspace_id}/" in ref.key]
-        return found if max(tombstone.void_token, record.void_token) > 0 else ()
+def _voided_legacy(
+    tombstone: Tombstone, found: Sequence[ArchiveRef], record: SessionRecord | None
+) -> Sequence[ArchiveRef]:
+    """Return the zips of a Node service that would else bring the ended login back.
+
+    They are older than any token. A `void_token` of 0 says that the session was deleted before it ever ran; one that
+    was made again since counts on the zip.
+    """
+    if record is None:
+        return found
+    if record.workspace_id != tombstone.workspace_id:
+        # A zip that lies in no workspace's folder may be that of this other session.
+        return [ref for ref in found if f"workspace_{tombstone.workspace_id}/" in ref.key]
+    return found if max(tombstone.void_token, record.void_token) > 0 else ()

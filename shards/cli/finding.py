@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.keys import parse_key
 from daemon.objectstore.legacy import parse_legacy_key
+from daemon.objectstore.marks import parse_mark_key
 from shards.cli.parts import Parts
 
 
@@ -33,7 +34,7 @@ async def find_zips(parts: Parts, prefix: str, *, workspace_id: str | None) -> t
         one = _named(item, workspace_id)
         if one is not None:
             found.append(one)
-        elif parse_key(item.key) is None:
+        elif parse_key(item.key) is None and parse_mark_key(item.key) is None:
             others += 1
     return found, others
 
