@@ -88,6 +88,9 @@ class SessionBody(BaseModel):
     reason: str | None = Field(description="Why it is in this state, as a stable word.", examples=[None])
     retry_at: Instant | None
     shard: str | None = Field(description="Where it should run.", examples=["shard_00"])
+    runs_on: str | None = Field(description="Which shard wrote `status` last.", examples=["shard_00"])
+    moving_from: str | None = Field(description="The shard that hands it over to `shard` now.", examples=[None])
+    active_at: Instant | None = Field(description="When something last happened in it, to within a minute.")
     phone: str | None = Field(description="Digits, without `+`.", examples=["5511999990000"])
     pushname: str | None
     paired: bool = Field(description="A phone has linked it and has not logged it out.")

@@ -121,6 +121,7 @@ class House:
         self.port = _free_port()
         self.http.base_url = httpx.URL(f"http://127.0.0.1:{self.port}")
         try:
+            await self.prepare()
             for name in ("coordinator", *self.shard_names):
                 await self.start(name)
             await until("coordinator and shards ready", self._ready)
@@ -142,6 +143,13 @@ class House:
         await self.standin.stop()
         if kind is not None:
             print(self.logs())
+
+    async def prepare(self) -> None:
+        """Do what must be done before the first process is started; `environment` is complete."""
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """Return the settings of one process."""
+        return self.environment()
 
     def environment(self) -> dict[str, str]:
         """Return the settings of every process."""
@@ -184,7 +192,7 @@ class House:
         """Start the coordinator or a shard, or another `command` in its place; its log is `<home>/<name>.log`."""
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = await asyncio.create_subprocess_exec(
-                *(command or self.command(name)), cwd=self.home, env=self.environment(), stdout=log, stderr=log
+                *(command or self.command(name)), cwd=self.home, env=self.environment_of(name), stdout=log, stderr=log
             )
 
     async def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:

@@ -70,7 +70,8 @@ async def test_a_session_is_shown_whole(api: httpx.AsyncClient, directory: Direc
     copy = {"at": at, "size_bytes": 9, "token": 2, "generation": 3, "clean": True}
     assert shown == {
         "session_id": "s1", "workspace_id": "7", "user_id": "12", "metadata": {}, "status": "connected",
-        "desired": "running", "reason": None, "retry_at": None, "shard": None, "phone": "5511999990000",
+        "desired": "running", "reason": None, "retry_at": None, "shard": None,
+        "runs_on": None, "moving_from": None, "active_at": None, "phone": "5511999990000",
         "pushname": None, "paired": True, "hot_copy": copy, "hot_copy_reason": None,
         "archive": copy | {"key": "workspace_7/s1/t.zip"},
         "last_backup_at": at, "restored_from": None, "restored_at": None, "created_at": at, "status_at": at, "token": 2,
