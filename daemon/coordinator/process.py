@@ -18,6 +18,7 @@ from daemon.coordinator.leader import Leadership
 from daemon.coordinator.marking import MarkKeeper
 from daemon.coordinator.placer import Placer
 from daemon.coordinator.reconcile import Reconciler
+from daemon.coordinator.recovery import Recovery
 from daemon.coordinator.retention import Retention
 from daemon.core.errors import FatalError
 from daemon.core.exit_codes import ExitCode
@@ -26,6 +27,7 @@ from daemon.core.settings import Settings
 from daemon.core.signals import stop_on_signals
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
+from daemon.platform.database import PlatformDatabase
 from daemon.registry.registry import Registry
 from daemon.webhooks.dispatcher import WebhookDispatcher
 
@@ -33,6 +35,7 @@ log = structlog.get_logger()
 
 _RETENTION_LOOK_S = 60.0
 _MARKS_LOOK_S = 5.0
+_RECOVERY_LOOK_S = 2.0
 _HTTP_SHUTDOWN_S = 10
 
 
@@ -95,6 +98,7 @@ class Coordinator:
                 )
                 tasks.create_task(run_every(_MARKS_LOOK_S, marks.cycle, name="marks", stop=self._stop, wake=marks.wake))
                 tasks.create_task(run_every(look_s, retention.cycle, name="retention", stop=self._stop))
+                tasks.create_task(run_every(_RECOVERY_LOOK_S, self._recovery().cycle, name="recovery", stop=self._stop))
                 tasks.create_task(self._deliver(), name="webhooks")
         finally:
             await self._registry.close()
@@ -113,6 +117,11 @@ class Coordinator:
                 tasks.create_task(webhooks.run(ending))
                 await self._leadership.wait(leading=False, stop=self._stop)
                 ending.set()
+
+    def _recovery(self) -> Recovery:
+        settings = self._settings
+        platform = PlatformDatabase(settings.platform, self._executor) if settings.platform.configured else None
+        return Recovery(self._registry, self._archives, platform, self._leadership, settings, self._stop)
 
     def _listen(self) -> socket.socket:
         host, port = self._settings.coordinator.host, self._settings.coordinator.port

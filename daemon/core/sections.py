@@ -158,6 +158,11 @@ class CoordinatorSettings(Section):
     reconcile_interval_ms: Milliseconds = Field(
         1000, ge=100, le=60000, alias="RECONCILE_INTERVAL_MS", description="How often placements are looked at."
     )
+    recover: Literal["on", "off"] = Field(
+        "on",
+        alias="RECOVER_SESSIONS",
+        description="Begin the sessions that the bucket knows and Redis does not, after Redis lost data or is new.",
+    )
 
 
 class ShardSettings(Section):

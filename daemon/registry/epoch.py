@@ -10,7 +10,7 @@ import structlog
 
 from daemon.core.ids import new_id
 from daemon.registry import keys
-from daemon.registry.link import RedisLink
+from daemon.registry.link import RedisLink, redis_errors
 
 log = structlog.get_logger()
 
@@ -49,3 +49,14 @@ class Epochs:
             log.warning("Redis was restarted, failed over or emptied; what it says is checked", epoch=epoch.epoch_id)
         self._known = epoch
         return epoch
+
+    async def recovered(self) -> str | None:
+        """Return the id of the epoch in which lost sessions were looked for last, None for never."""
+        with redis_errors("read an epoch"):
+            found: str | None = await self._link.text.get(keys.RECOVERED)
+        return found
+
+    async def set_recovered(self, epoch: Epoch) -> None:
+        """Note that lost sessions were looked for in this epoch."""
+        with redis_errors("note an epoch"):
+            await self._link.text.set(keys.RECOVERED, epoch.epoch_id)

@@ -16,6 +16,8 @@ LEADER = "wa:coordinator:leader"
 """Lock of the coordinator that reconciles; its value names the holder."""
 EPOCH = "wa:epoch"
 """Hash: the id of the present epoch of Redis' data, the servers it belongs to, and since when."""
+RECOVERED = "wa:recovered"
+"""String: the id of the epoch in which sessions that Redis had lost were looked for."""
 TOMBSTONES = "wa:tombstones"
 """Hash `workspace/session` -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
 

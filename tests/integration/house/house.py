@@ -173,6 +173,8 @@ class House:
             "LEASE_TTL_MS": "6000",
             "LEASE_RENEW_INTERVAL_MS": "1000",
             "LEASE_MARGIN_MS": "1000",
+            # Tests share a bucket: one house must not begin the sessions of another.
+            "RECOVER_SESSIONS": "off",
             "SESSION_SETTLE_MS": "300",
             **self._s3,
             **self._settings,
