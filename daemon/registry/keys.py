@@ -18,6 +18,8 @@ EPOCH = "wa:epoch"
 """Hash: the id of the present epoch of Redis' data, the servers it belongs to, and since when."""
 RECOVERED = "wa:recovered"
 """String: the id of the epoch in which sessions that Redis had lost were looked for."""
+WAKES = "wa:coordinator:wakes"
+"""Short stream that tells the coordinators to look at once."""
 TOMBSTONES = "wa:tombstones"
 """Hash `workspace/session` -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
 
@@ -55,6 +57,11 @@ def code(session_id: str) -> str:
 def heartbeat(shard: str) -> str:
     """String of JSON with a TTL: exists while the shard lives."""
     return f"wa:shard:{{{shard}}}:heartbeat"
+
+
+def exit_report(shard: str) -> str:
+    """String of JSON with a TTL: how the last process of the shard ended."""
+    return f"wa:shard:{{{shard}}}:exit"
 
 
 def placed(shard: str) -> str:

@@ -6,11 +6,13 @@ from daemon.registry.commands import Commands
 from daemon.registry.copies import HotCopies
 from daemon.registry.epoch import Epochs
 from daemon.registry.events import EventStream
+from daemon.registry.exits import Exits
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
 from daemon.registry.membership import Membership
 from daemon.registry.records import Records
 from daemon.registry.tombstones import Tombstones
+from daemon.registry.wakes import Wakes
 
 
 class Registry:
@@ -27,6 +29,8 @@ class Registry:
         self.commands = Commands(self.link, max_age_ms=settings.coordinator.command_timeout_ms)
         self.events = EventStream(self.link)
         self.tombstones = Tombstones(self.link)
+        self.exits = Exits(self.link)
+        self.wakes = Wakes(self.link)
 
     async def close(self) -> None:
         """Close the connection."""
