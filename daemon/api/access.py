@@ -1,10 +1,10 @@
-"""How a route gets at the directory of sessions that the app was built with."""
+"""How a route gets at what the app was built with: the directory of sessions, and the restore jobs."""
 
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from daemon.api.ports import SessionDirectory
+from daemon.api.ports import Restores, SessionDirectory
 
 
 def _directory(request: Request) -> SessionDirectory:
@@ -12,3 +12,10 @@ def _directory(request: Request) -> SessionDirectory:
 
 
 DirectoryOf = Annotated[SessionDirectory, Depends(_directory)]
+
+
+def _restores(request: Request) -> Restores:
+    return cast(Restores, request.app.state.restores)
+
+
+RestoresOf = Annotated[Restores, Depends(_restores)]

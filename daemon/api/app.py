@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 
-from daemon.api import health, messages, qr, sessions, shards
+from daemon.api import health, messages, qr, restore, sessions, shards
 from daemon.api.auth import TokenGate
 from daemon.api.limits import BodyLimit
 from daemon.api.openapi import Api
-from daemon.api.ports import SessionDirectory
+from daemon.api.ports import Restores, SessionDirectory
 from daemon.api.probes import Probes
 from daemon.api.problems import install_problems
 from daemon.core.sections import CoordinatorSettings
@@ -19,8 +19,8 @@ with a stable `code`; a failed action says in `outcome` whether it may have happ
 """
 
 
-def build_app(directory: SessionDirectory, settings: CoordinatorSettings) -> FastAPI:
-    """Return the app that serves this directory; it opens nothing and needs no lifespan."""
+def build_app(directory: SessionDirectory, restores: Restores, settings: CoordinatorSettings) -> FastAPI:
+    """Return the app that serves this directory and these restore jobs; it opens nothing and needs no lifespan."""
     app = Api(
         title="Blazz",
         version="1",
@@ -31,11 +31,12 @@ def build_app(directory: SessionDirectory, settings: CoordinatorSettings) -> Fas
         redirect_slashes=False,
     )
     app.state.directory = directory
+    app.state.restores = restores
     app.state.probes = Probes(directory)
     install_problems(app)
     # The one added last comes first: the token is looked at before a byte of the body is.
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(TokenGate, token=settings.api_token)
-    for part in (sessions, qr, messages, shards, health):
+    for part in (sessions, qr, messages, restore, shards, health):
         app.include_router(part.router)
     return app

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from daemon.registry.membership import ShardView
+from daemon.sessions.jobs import AskedSession, JobSource, RestoreJob
 from daemon.sessions.record import PairingCode, QrCode, SessionRecord
 from daemon.sessions.states import SessionState
 
@@ -86,3 +87,11 @@ class SessionDirectory(Protocol):
     async def shards(self) -> tuple[ShardView, ...]: ...
     async def check_redis(self) -> RedisHealth: ...
     async def check_object_store(self) -> ObjectStoreHealth: ...
+
+
+class Restores(Protocol):
+    """Restore jobs; errors are those of `daemon.core.errors`."""
+
+    async def begin(self, source: JobSource, asked: Sequence[AskedSession] = ()) -> RestoreJob: ...
+    async def get(self, job_id: str) -> RestoreJob: ...
+    async def recent(self) -> Sequence[RestoreJob]: ...

@@ -14,7 +14,9 @@ from fastapi import FastAPI
 from daemon.api.app import build_app
 from daemon.coordinator.directory import Directory
 from daemon.coordinator.health import Health
+from daemon.coordinator.jobs import RestoreDesk, RestoreWork
 from daemon.coordinator.leader import Leadership
+from daemon.coordinator.lost import LostSessions
 from daemon.coordinator.marking import MarkKeeper
 from daemon.coordinator.placer import Placer
 from daemon.coordinator.reconcile import Reconciler
@@ -36,6 +38,7 @@ log = structlog.get_logger()
 _RETENTION_LOOK_S = 60.0
 _MARKS_LOOK_S = 5.0
 _RECOVERY_LOOK_S = 2.0
+_JOBS_LOOK_S = 1.0
 _HTTP_SHUTDOWN_S = 10
 
 
@@ -65,6 +68,8 @@ class Coordinator:
         self._archives = Archives(object_store_config(settings.object_store), self._executor)
         self._leadership = Leadership(self._registry, self._who)
         self._placer = Placer(self._registry)
+        self._lost = LostSessions(self._registry, self._archives, legacy_prefix=settings.archive.legacy_prefix)
+        self._platform = PlatformDatabase(settings.platform, self._executor) if settings.platform.configured else None
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -99,6 +104,9 @@ class Coordinator:
                 tasks.create_task(run_every(_MARKS_LOOK_S, marks.cycle, name="marks", stop=self._stop, wake=marks.wake))
                 tasks.create_task(run_every(look_s, retention.cycle, name="retention", stop=self._stop))
                 tasks.create_task(run_every(_RECOVERY_LOOK_S, self._recovery().cycle, name="recovery", stop=self._stop))
+                tasks.create_task(
+                    run_every(_JOBS_LOOK_S, self._restore_work().cycle, name="restore jobs", stop=self._stop)
+                )
                 tasks.create_task(self._deliver(), name="webhooks")
         finally:
             await self._registry.close()
@@ -118,10 +126,11 @@ class Coordinator:
                 await self._leadership.wait(leading=False, stop=self._stop)
                 ending.set()
 
+    def _restore_work(self) -> RestoreWork:
+        return RestoreWork(self._registry, self._lost, self._platform, self._leadership)
+
     def _recovery(self) -> Recovery:
-        settings = self._settings
-        platform = PlatformDatabase(settings.platform, self._executor) if settings.platform.configured else None
-        return Recovery(self._registry, self._archives, platform, self._leadership, settings, self._stop)
+        return Recovery(self._registry, self._lost, self._platform, self._leadership, self._settings, self._stop)
 
     def _listen(self) -> socket.socket:
         host, port = self._settings.coordinator.host, self._settings.coordinator.port
@@ -141,7 +150,8 @@ class Coordinator:
             health,
             command_timeout_s=self._settings.coordinator.command_timeout_ms / 1000,
         )
-        return build_app(directory, self._settings.coordinator)
+        restores = RestoreDesk(self._registry, has_platform=self._platform is not None)
+        return build_app(directory, restores, self._settings.coordinator)
 
     async def _serve(self, listener: socket.socket) -> None:
         config = uvicorn.Config(

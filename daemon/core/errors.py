@@ -121,6 +121,12 @@ class SessionNotFoundError(NotFoundError):
     code = "session_not_found"
 
 
+class JobNotFoundError(NotFoundError):
+    """No restore job with this id, or it is too old."""
+
+    code = "job_not_found"
+
+
 class SessionNotConnectedError(ConflictError):
     """The session is not in a state in which it can do that."""
 

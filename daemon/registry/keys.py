@@ -20,6 +20,8 @@ RECOVERED = "wa:recovered"
 """String: the id of the epoch in which sessions that Redis had lost were looked for."""
 WAKES = "wa:coordinator:wakes"
 """Short stream that tells the coordinators to look at once."""
+JOBS = "wa:jobs"
+"""Sorted set of the ids of the last restore jobs, by when they were asked for."""
 TOMBSTONES = "wa:tombstones"
 """Hash `workspace/session` -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
 
@@ -82,3 +84,18 @@ def command_claim(command_id: str) -> str:
 def command_reply(command_id: str) -> str:
     """List with at most one element: the shard's reply."""
     return f"wa:command:{{{command_id}}}:reply"
+
+
+def job(job_id: str) -> str:
+    """String of JSON: a restore job and how far it is."""
+    return f"wa:job:{{{job_id}}}"
+
+
+def job_asked(job_id: str) -> str:
+    """String of JSON: the sessions that were named when it was asked for."""
+    return f"wa:job:{{{job_id}}}:asked"
+
+
+def job_members(job_id: str) -> str:
+    """String of JSON: the ids of its sessions, once they are known."""
+    return f"wa:job:{{{job_id}}}:members"

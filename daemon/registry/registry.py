@@ -7,6 +7,7 @@ from daemon.registry.copies import HotCopies
 from daemon.registry.epoch import Epochs
 from daemon.registry.events import EventStream
 from daemon.registry.exits import Exits
+from daemon.registry.jobs import Jobs
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
 from daemon.registry.membership import Membership
@@ -28,6 +29,7 @@ class Registry:
         self.shards = Membership(self.link)
         self.commands = Commands(self.link, max_age_ms=settings.coordinator.command_timeout_ms)
         self.events = EventStream(self.link)
+        self.jobs = Jobs(self.link)
         self.tombstones = Tombstones(self.link)
         self.exits = Exits(self.link)
         self.wakes = Wakes(self.link)

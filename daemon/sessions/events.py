@@ -22,11 +22,18 @@ class EventKind(StrEnum):
     BACKUP_COMPLETED = "backup_completed"
     BACKUP_FAILED = "backup_failed"
     RESTORE_FAILED = "restore_failed"
+    RESTORE_PROGRESS = "restore_progress"
+    """How far a restore job of many sessions is."""
+    RESTORE_COMPLETED = "restore_completed"
+    """Nothing of a restore job waits any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One event. `event_id` is the same on every delivery try, so a receiver can drop repeats."""
+    """One event. `event_id` is the same on every delivery try, so a receiver can drop repeats.
+
+    Of an event that is not one session's the ids are empty.
+    """
 
     event_id: str
     kind: EventKind

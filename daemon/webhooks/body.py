@@ -15,9 +15,9 @@ def body_of(event: Event) -> bytes:
         {
             "id": event.event_id,
             "event": event.kind.value,
-            "session_id": event.session_id,
-            "workspace_id": event.workspace_id,
-            "user_id": event.user_id,
+            "session_id": event.session_id or None,
+            "workspace_id": event.workspace_id or None,
+            "user_id": event.user_id or None,
             "timestamp": iso(event.at),
             "data": dict(event.data),
         },

@@ -15,6 +15,7 @@ import uvicorn
 from daemon.api.app import build_app
 from daemon.coordinator.directory import Directory
 from daemon.coordinator.health import Health
+from daemon.coordinator.jobs import RestoreDesk
 from daemon.coordinator.placer import Placer
 from daemon.core.clock import utc_now
 from daemon.core.settings import SECTIONS, Settings
@@ -113,7 +114,11 @@ async def serving(registry: Registry, settings: Settings) -> AsyncIterator[httpx
         directory = Directory(registry, Placer(registry), health, command_timeout_s=1.0)
         listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(
-            build_app(directory, settings.coordinator), log_config=None, access_log=False, lifespan="off", ws="none"
+            build_app(directory, RestoreDesk(registry, has_platform=False), settings.coordinator),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
         )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -8,6 +8,7 @@ import pytest
 from daemon.api.app import build_app
 from daemon.core.sections import CoordinatorSettings
 from tests.unit.api.directory_double import DirectoryDouble
+from tests.unit.api.restores_double import RestoresDouble
 
 TOKEN = "a-token-of-the-tests-0123456789"
 
@@ -21,10 +22,16 @@ def directory() -> DirectoryDouble:
 
 
 @pytest.fixture
-async def stranger(directory: DirectoryDouble) -> AsyncIterator[httpx.AsyncClient]:
+def restores() -> RestoresDouble:
+    """Restore jobs in memory."""
+    return RestoresDouble()
+
+
+@pytest.fixture
+async def stranger(directory: DirectoryDouble, restores: RestoresDouble) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a token."""
     settings = CoordinatorSettings.model_validate({"API_TOKEN": TOKEN, "MAX_BODY_BYTES": 4096})
-    transport = httpx.ASGITransport(build_app(directory, settings), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(build_app(directory, restores, settings), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
 

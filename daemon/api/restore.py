@@ -1,0 +1,117 @@
+"""`/api/whatsapp/restore`: many sessions connected again, with progress."""
+
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path, Response, Security
+from pydantic import BaseModel, Field, model_validator
+
+from daemon.api.access import RestoresOf
+from daemon.api.auth import documented_bearer
+from daemon.api.fields import Id, Instant
+from daemon.api.openapi import problems, problems_with_body
+from daemon.api.schemas import Request
+from daemon.core.errors import InvalidInputError, JobNotFoundError
+from daemon.core.ids import ID_PATTERN, session_id_for
+from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob
+
+RESTORE_PATH = "/api/whatsapp/restore"
+
+router = APIRouter(prefix=RESTORE_PATH, tags=["restore"], dependencies=[Security(documented_bearer)])
+
+_MAX_SESSIONS = 10_000
+
+JobId = Annotated[str, Path(pattern=ID_PATTERN, examples=["job_01ARZ3NDEKTSV4RRFFQ69G5FAV"])]
+
+
+class SessionToRestore(Request):
+    """One session. With its workspace it is also found in the bucket, when Redis does not know it."""
+
+    session_id: Id | None = Field(None, description="Default `session-{user_id}-{workspace_id}`.")
+    workspace_id: Id | None = Field(None, examples=["7"])
+    user_id: Id | None = Field(None, examples=["12"])
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if self.session_id is None and None in (self.workspace_id, self.user_id):
+            raise ValueError("give session_id, or both workspace_id and user_id")
+        return self
+
+    def asked(self) -> AskedSession:
+        """Return the session that is meant."""
+        return AskedSession(
+            session_id=self.session_id or session_id_for(self.user_id or "", self.workspace_id or ""),
+            workspace_id=self.workspace_id,
+            user_id=self.user_id,
+        )
+
+
+class RestoreRequest(Request):
+    """Which sessions: a list, or all that a source knows."""
+
+    sessions: list[Id | SessionToRestore] | None = Field(
+        None,
+        min_length=1,
+        max_length=_MAX_SESSIONS,
+        examples=[["session-12-7", {"workspace_id": "7", "user_id": "13"}]],
+    )
+    source: JobSource | None = Field(
+        None, description="Instead of a list: `registry`, `bucket` or `platform`.", examples=[None]
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        named = self.source in {None, JobSource.SESSIONS}
+        if (self.sessions is not None) is not named:
+            raise ValueError("give either sessions, or source as registry, bucket or platform")
+        return self
+
+
+class RestoreJobBody(BaseModel):
+    """A restore job. The counts add up to `total`."""
+
+    job_id: str = Field(examples=["job_01ARZ3NDEKTSV4RRFFQ69G5FAV"])
+    source: JobSource
+    state: JobState
+    total: int = Field(description="0 until the job is running.")
+    connected: int
+    waiting: int = Field(description="Not placed, starting or syncing.")
+    failed: int = Field(description="Could not be started; tried again all the same.")
+    needs_scan: int = Field(description="Only a person can bring them back.")
+    ended: int = Field(description="Stopped or deleted since.")
+    eta_s: float | None = Field(description="Seconds until nothing waits any more; null while nobody can tell.")
+    unknown: list[str] = Field(description="The first of the ids that no source knows.")
+    unknown_count: int
+    created_at: Instant
+    began_at: Instant | None
+    finished_at: Instant | None
+
+
+class RestoreJobList(BaseModel):
+    """The last jobs, newest first."""
+
+    jobs: list[RestoreJobBody]
+
+
+@router.post("", status_code=202, responses=problems_with_body())
+async def restore(body: RestoreRequest, restores: RestoresOf, response: Response) -> RestoreJobBody:
+    """Have many sessions connected again: those that do not run are started, those that Redis lost are looked for."""
+    asked = [AskedSession(session_id=item) if isinstance(item, str) else item.asked() for item in body.sessions or ()]
+    job = await restores.begin(body.source or JobSource.SESSIONS, asked)
+    response.headers["Location"] = f"{RESTORE_PATH}/{job.job_id}"
+    return _shown(job)
+
+
+@router.get("", responses=problems())
+async def list_jobs(restores: RestoresOf) -> RestoreJobList:
+    """List the jobs of the last week, at most 100."""
+    return RestoreJobList(jobs=[_shown(job) for job in await restores.recent()])
+
+
+@router.get("/{job_id}", responses=problems(JobNotFoundError, InvalidInputError))
+async def get_job(job_id: JobId, restores: RestoresOf) -> RestoreJobBody:
+    """Show how far a job is."""
+    return _shown(await restores.get(job_id))
+
+
+def _shown(job: RestoreJob) -> RestoreJobBody:
+    return RestoreJobBody.model_validate({name: getattr(job, name) for name in RestoreJobBody.model_fields})

@@ -1,0 +1,214 @@
+"""Restore jobs: asked for at any coordinator (`RestoreDesk`), worked by the leader (`RestoreWork`).
+
+A job writes what is wanted and then only watches: sessions are placed, admitted and started as always, and a
+coordinator that dies half-way only delays.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from daemon.coordinator.leader import Leadership
+from daemon.coordinator.lost import LostSessions, Tally
+from daemon.core.clock import mono_s, utc_now
+from daemon.core.errors import InvalidInputError, SessionNotFoundError
+from daemon.core.ids import new_id
+from daemon.platform.database import PlatformDatabase
+from daemon.registry.registry import Registry
+from daemon.sessions.events import Event, EventKind
+from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob, progressed
+from daemon.sessions.record import SessionRecord
+from daemon.sessions.states import AT_REST, Desired, SessionState
+
+log = structlog.get_logger()
+
+_PAGE = 500
+_PARALLEL = 16
+_UNKNOWN_SHOWN = 100
+_TELL_EVERY_S = 5.0
+_GONE = frozenset({SessionState.STOPPED, SessionState.FAILED, SessionState.DISCONNECTED, SessionState.CONFLICT})
+
+
+class RestoreDesk:
+    """Takes jobs and tells how far they are; needs nothing but Redis."""
+
+    def __init__(self, registry: Registry, *, has_platform: bool) -> None:
+        self._registry = registry
+        self._has_platform = has_platform
+
+    async def begin(self, source: JobSource, asked: Sequence[AskedSession] = ()) -> RestoreJob:
+        """Ask for a job.
+
+        Raises:
+            InvalidInputError: the platform's database is asked for, and none is set.
+        """
+        if source is JobSource.PLATFORM and not self._has_platform:
+            raise InvalidInputError(
+                "no platform database is set",
+                hint="set SESSIONS_DATABASE_URL, or choose another source",
+                field="source",
+            )
+        job = RestoreJob(job_id=new_id("job"), source=source, created_at=utc_now())
+        await self._registry.jobs.create(job, asked)
+        await self._registry.wakes.wake("job")
+        return job
+
+    async def get(self, job_id: str) -> RestoreJob:
+        """Return one job.
+
+        Raises:
+            JobNotFoundError: there is none.
+        """
+        return await self._registry.jobs.get(job_id)
+
+    async def recent(self) -> list[RestoreJob]:
+        """Return the last jobs, newest first."""
+        return await self._registry.jobs.recent()
+
+
+class RestoreWork:
+    """Works jobs, if this coordinator leads."""
+
+    def __init__(
+        self, registry: Registry, lost: LostSessions, platform: PlatformDatabase | None, leadership: Leadership
+    ) -> None:
+        self._registry = registry
+        self._lost = lost
+        self._platform = platform
+        self._leadership = leadership
+        self._told_mono_s: dict[str, float] = {}
+
+    async def cycle(self) -> None:
+        """Take up what waits and look how far the others are.
+
+        Raises:
+            UnavailableError: a store or the platform; the next call goes on.
+        """
+        if not self._leadership.leading:
+            return
+        for job in await self._registry.jobs.recent():
+            if job.state is JobState.WAITING:
+                await self._take_up(job)
+            elif job.state is JobState.RUNNING:
+                await self._look(job, await self._registry.jobs.members(job.job_id))
+
+    async def _take_up(self, job: RestoreJob) -> None:
+        members, unknown = await self._members(job)
+        slots = asyncio.Semaphore(_PARALLEL)
+
+        async def want(session_id: str) -> None:
+            async with slots:
+                await self._want(session_id)
+
+        await asyncio.gather(*(want(session_id) for session_id in members))
+        began = replace(
+            job,
+            state=JobState.RUNNING,
+            began_at=utc_now(),
+            total=len(members),
+            unknown=tuple(unknown[:_UNKNOWN_SHOWN]),
+            unknown_count=len(unknown),
+        )
+        statuses = await self._statuses(members)
+        seen = progressed(began, statuses, utc_now())
+        began = replace(began, at_begin=seen.settled)
+        await self._registry.jobs.save(began, members=members)
+        log.info("restore job begun", job=job.job_id, source=job.source, sessions=len(members), unknown=len(unknown))
+        await self._look(began, members)
+
+    async def _members(self, job: RestoreJob) -> tuple[list[str], list[str]]:
+        """Return the ids of the job's sessions, all of them in Redis now, and those that nobody knows."""
+        if job.source is JobSource.SESSIONS:
+            return await self._named(await self._registry.jobs.asked(job.job_id))
+        if job.source is JobSource.BUCKET:
+            return (await self._lost.begin_all(None)).begun, []
+        if job.source is JobSource.PLATFORM:
+            assert self._platform is not None
+            listed = await self._platform.connected_sessions()
+            await self._lost.begin_listed(listed, Tally())
+            return [known.session_id for known in listed], []
+        records = await self._registry.records.all()
+        return [record.session_id for record in records if record.desired is Desired.RUNNING], []
+
+    async def _named(self, asked: Sequence[AskedSession]) -> tuple[list[str], list[str]]:
+        tally = Tally()
+        present = await self._present([item.session_id for item in asked])
+        for item in asked:
+            if item.session_id not in present:
+                await self._lost.begin_named(item, tally)
+        present = await self._present([item.session_id for item in asked])
+        ids = list(dict.fromkeys(item.session_id for item in asked))
+        return [i for i in ids if i in present], [i for i in ids if i not in present]
+
+    async def _present(self, ids: Sequence[str]) -> set[str]:
+        records = await self._records(ids)
+        return {record.session_id for record in records if record.desired is not Desired.DELETED}
+
+    async def _want(self, session_id: str) -> None:
+        """Have a session run; one that needs a scan tries its copies once more, and shows no code by itself."""
+        try:
+            record = await self._registry.records.get(session_id)
+            if record.desired is Desired.DELETED or not _needs_start(record):
+                return
+            await self._registry.records.write_wish(session_id, {"desired": Desired.RUNNING}, new_serial=True)
+            if record.status in AT_REST:
+                pending = {"status": SessionState.PENDING, "status_at": utc_now(), "reason": None, "retry_at": None}
+                await self._registry.records.write_at_rest(session_id, pending)
+            await self._registry.wakes.wake("wish", session_id)
+        except SessionNotFoundError:
+            return
+
+    async def _look(self, job: RestoreJob, members: Sequence[str]) -> None:
+        seen = progressed(job, await self._statuses(members), utc_now())
+        if seen != job:
+            await self._registry.jobs.save(seen)
+        await self._tell(seen)
+
+    async def _statuses(self, members: Sequence[str]) -> list[SessionState | None]:
+        records = {record.session_id: record for record in await self._records(members)}
+        return [_status(records.get(session_id)) for session_id in members]
+
+    async def _records(self, ids: Sequence[str]) -> list[SessionRecord]:
+        found: list[SessionRecord] = []
+        for start in range(0, len(ids), _PAGE):
+            found += await self._registry.records.get_many(ids[start : start + _PAGE])
+        return found
+
+    async def _tell(self, job: RestoreJob) -> None:
+        done = job.state is JobState.DONE
+        last = self._told_mono_s.get(job.job_id)
+        if not done and last is not None and mono_s() - last < _TELL_EVERY_S:
+            return
+        self._told_mono_s[job.job_id] = mono_s()
+        kind = EventKind.RESTORE_COMPLETED if done else EventKind.RESTORE_PROGRESS
+        await self._registry.events.publish(
+            Event(
+                event_id=f"evt_{job.job_id}" if done else new_id("evt"),
+                kind=kind,
+                session_id="",
+                workspace_id="",
+                user_id="",
+                at=utc_now(),
+                data=_told(job),
+            )
+        )
+        if done:
+            self._told_mono_s.pop(job.job_id, None)
+            log.info("restore job done", job=job.job_id, **_told(job))
+
+
+def _told(job: RestoreJob) -> dict[str, object]:
+    names = ("total", "connected", "waiting", "failed", "needs_scan", "ended", "eta_s")
+    return {"job_id": job.job_id} | {name: getattr(job, name) for name in names}
+
+
+def _needs_start(record: SessionRecord) -> bool:
+    return record.desired is not Desired.RUNNING or record.status in _GONE
+
+
+def _status(record: SessionRecord | None) -> SessionState | None:
+    if record is None or record.desired is not Desired.RUNNING:
+        return None
+    return record.status
