@@ -18,6 +18,7 @@ from typing import Any, Self
 import httpx
 import psutil
 from aiohttp import web
+from redis.asyncio import Redis
 
 from daemon.webhooks.signature import verify
 from tests.standin import StandIn
@@ -124,7 +125,7 @@ class House:
             await self.prepare()
             for name in ("coordinator", *self.shard_names):
                 await self.start(name)
-            await until("coordinator and shards ready", self._ready)
+            await until("coordinator and shards ready", self.ready)
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -220,7 +221,14 @@ class House:
         """Lose everything that the shards keep on disk, as a lost server would."""
         shutil.rmtree(self.home / "profiles", ignore_errors=True)
 
-    async def _ready(self) -> bool:
+    async def forget(self, session_id: str) -> None:
+        """Take everything that Redis knows of a session away."""
+        async with Redis.from_url(self._redis_url, decode_responses=True) as client:
+            await client.delete(*[key async for key in client.scan_iter(f"wa:{{{session_id}}}:*")])
+            await client.zrem("wa:sessions", session_id)
+
+    async def ready(self) -> bool:
+        """Whether the coordinator answers and sees every shard."""
         try:
             ready = (await self.http.get("/health/ready")).status_code == 200
             shards = (await self.http.get("/api/whatsapp/shards")).json()
