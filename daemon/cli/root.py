@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from daemon.cli.failing import report
 from daemon.cli.offered import offered_command, offered_names
+from daemon.cli.restore import restore
 from daemon.core.errors import SettingsError
 from daemon.core.settings import SECTIONS, load_settings
 
@@ -48,6 +49,9 @@ def _terminated(number: int, _: object) -> None:
 @click.version_option(package_name="blazz")
 def main() -> None:
     """Keep WhatsApp Web sessions alive."""
+
+
+main.add_command(restore)
 
 
 @main.command()

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +86,14 @@ class Receiver:
     def of(self, session_id: str, kind: str) -> list[dict[str, Any]]:
         """Return a session's events of one kind."""
         return [e for e in self.events if e["session_id"] == session_id and e["event"] == kind]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    output: str
 
 
 class House:
@@ -226,6 +235,22 @@ class House:
         async with Redis.from_url(self._redis_url, decode_responses=True) as client:
             await client.delete(*[key async for key in client.scan_iter(f"wa:{{{session_id}}}:*")])
             await client.zrem("wa:sessions", session_id)
+
+    async def blazz(self, *words: str) -> "Said":
+        """Run a command and return how it ended."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "daemon.cli",
+            *words,
+            cwd=self.home,
+            env=self.environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 90)
+        assert process.returncode is not None
+        return Said(code=process.returncode, output=output.decode())
 
     async def ready(self) -> bool:
         """Whether the coordinator answers and sees every shard."""

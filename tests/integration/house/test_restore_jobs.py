@@ -57,3 +57,19 @@ async def test_a_job_goes_on_after_the_coordinator_was_killed(open_house: Open) 
         await house.start("coordinator")
         await until("the coordinator answers", house.ready)
         assert (await finished(house, answer.json()["job_id"]))["connected"] == 1
+
+
+async def test_the_command_follows_its_job_to_the_end(open_house: Open) -> None:
+    async with open_house() as house:
+        session_id = await house.link("u", random_phone())
+        await house.http.post(f"/api/whatsapp/sessions/{session_id}/stop")
+        await house.status(session_id, "stopped")
+        done = await house.blazz("restore", session_id)
+        assert (done.code, "1 connected" in done.output) == (0, True), done.output
+        missing = await house.blazz("restore", "nobody")
+        assert (missing.code, "1 that nobody knows: nobody" in missing.output) == (1, True), missing.output
+        refused = await house.blazz("restore", "--source", "platform")
+        assert (refused.code, "invalid_input" in refused.output) == (64, True), refused.output
+        await house.stop("coordinator")
+        away = await house.blazz("restore", session_id)
+        assert (away.code, "(coordinator_unavailable)" in away.output) == (69, True), away.output
