@@ -4,11 +4,11 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, column, create_engine, func, select, table
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Executable, bindparam, column, create_engine, event, func, select, table
+from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.types import NullType
@@ -41,22 +41,21 @@ def read_connected(settings: PlatformSettings) -> Reading:
 def _batches(settings: PlatformSettings, url: URL) -> Iterator[list[Row]]:
     limit_s = settings.timeout_s
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=driver_arguments(url, limit_s))
+    watch = _Watch(limit_s)
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "do_connect", watch.connect)
     try:
         with engine.connect() as made:
             connection = made.execution_options(
                 stream_results=True, max_row_buffer=_ROWS_AT_ONCE, postgresql_readonly=True
             )
-            with _limited(connection) as watch:
-                with watch(limit_s):
-                    _limit_statements(connection, limit_s)
-                    result = connection.execute(connected_rows(settings))
-                while True:
-                    with watch(limit_s):
-                        rows = result.fetchmany(_ROWS_AT_ONCE)
-                    if not rows:
-                        return
+            _limit_statements(connection, limit_s)
+            with connection.execute(connected_rows(settings)) as result:
+                while rows := result.fetchmany(_ROWS_AT_ONCE):
                     yield [(row[0], row[1], row[2]) for row in rows]
+                    watch.renew()
     finally:
+        watch.end()
         engine.dispose()
 
 
@@ -84,37 +83,47 @@ def connected_rows(settings: PlatformSettings) -> Executable:
 
 
 def _limit_statements(connection: Connection, limit_s: float) -> None:
+    # Shorter than the watch: the server's own word says more than a line that was cut.
+    limit_ms = round(limit_s * 800)
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.set_config("statement_timeout", str(round(limit_s * 1000)), True)))
+        limited = select(func.set_config("statement_timeout", str(limit_ms), True))
+        connection.execute(limited, execution_options={"stream_results": False}).close()
 
 
-_Watch = Callable[[float], contextlib.AbstractContextManager[None]]
+class _Watch:
+    """Cuts the line of a connection that was not renewed in time: libpq waits for ever where a server says nothing.
 
-
-@contextlib.contextmanager
-def _limited(connection: Connection) -> Iterator[_Watch]:
-    """Give a way to bound one wait: libpq has no limit of its own for a server that just says nothing.
-
-    The others have one.
+    The drivers of the others have a limit of their own.
     """
-    if connection.dialect.name != "postgresql":
-        yield lambda limit_s: contextlib.nullcontext()
-        return
-    driver: Any = connection.connection.dbapi_connection
-    # A copy: the number of the connection's own socket may be another one's once it is closed.
-    with socket.socket(fileno=os.dup(driver.fileno())) as line:
 
-        @contextlib.contextmanager
-        def watch(limit_s: float) -> Iterator[None]:
-            timer = threading.Timer(limit_s, _cut, [line])
-            timer.daemon = True
-            timer.start()
-            try:
-                yield
-            finally:
-                timer.cancel()
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._line: socket.socket | None = None
+        self._timer: threading.Timer | None = None
 
-        yield watch
+    def connect(self, dialect: Dialect, record: object, arguments: Any, options: Any) -> Any:
+        """Connect, and watch from the first request on; SQLAlchemy makes some of its own."""
+        connection: Any = dialect.connect(*arguments, **options)
+        # A copy: the number of the connection's own socket may be another one's once it is closed.
+        self._line = socket.socket(fileno=os.dup(connection.fileno()))
+        self.renew()
+        return connection
+
+    def renew(self) -> None:
+        """Give it the whole time again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._line is not None:
+            self._timer = threading.Timer(self._limit_s, _cut, [self._line])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def end(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._line is not None:
+            self._line.close()
 
 
 def _cut(line: socket.socket) -> None:
