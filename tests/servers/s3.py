@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,8 +74,8 @@ def swift_server() -> Iterator[S3Server]:
 
 
 @contextlib.contextmanager
-def r2local_server(*, tls: bool = False) -> Iterator[S3Server]:
-    """Run Cloudflare's local R2; over TLS the client signs as it does for R2 itself."""
+def r2local_server(*, tls: bool = False, buckets: Sequence[str] = (BUCKET,)) -> Iterator[S3Server]:
+    """Run Cloudflare's local R2 with these buckets; over TLS the client signs as it does for R2 itself."""
     node = Path(sys.executable).parent / "node"
     assert (_R2LOCAL / "node_modules" / "miniflare").is_dir(), "local R2 is not installed: run bin/setup --tests"
     access_key, secret_key = "r2localaccess", "r2localsecretkey"
@@ -84,10 +84,11 @@ def r2local_server(*, tls: bool = False) -> Iterator[S3Server]:
         certificate = make_certificate(Path(folder)) if tls else None
         if certificate is not None:
             env |= {"TLS_CERT": str(certificate.cert), "TLS_KEY": str(certificate.key)}
-        command = [node, _R2LOCAL / "r2local.mjs", f"{folder}/data", "0", BUCKET, *(["tls"] if tls else [])]
+        command = [node, _R2LOCAL / "r2local.mjs", f"{folder}/data", "0", ",".join(buckets), *(["tls"] if tls else [])]
         with running(command, env=env, ready=r"r2local ready (https?://[^/\s]+)(/\S+)") as ready:
             yield S3Server(
                 endpoint=ready[1],
+                bucket=buckets[0],
                 path_prefix=ready[2],
                 access_key=access_key,
                 secret_key=secret_key,

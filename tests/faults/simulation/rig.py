@@ -1,0 +1,48 @@
+"""What many schedules share, and running many of them at once."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+
+import structlog
+
+from tests.faults.simulation.processes import Zygote, zygote
+from tests.faults.simulation.running import Rig, Verdict, run_schedule
+from tests.faults.simulation.schedule import Schedule
+from tests.servers.s3 import S3Server, r2local_server
+
+AT_ONCE = 8
+
+
+class Yard:
+    """Runs schedules, several at once. Each has a bucket of its own: coordinators look through all of theirs."""
+
+    def __init__(self, zygote: Zygote, store: S3Server, buckets: Sequence[str]) -> None:
+        self._zygote = zygote
+        self._store = store
+        self._buckets = list(buckets)
+
+    def _rig(self) -> Rig:
+        store = {**self._store.environment(), "R2_BUCKET_NAME": self._buckets.pop()}
+        return Rig(zygote=self._zygote, store=store)
+
+    async def run(self, schedules: Sequence[Schedule], *, at_once: int = AT_ONCE) -> list[Verdict]:
+        """Run schedules and return their verdicts in the same order."""
+        room = asyncio.Semaphore(at_once)
+
+        async def one(schedule: Schedule) -> Verdict:
+            async with room:
+                return await run_schedule(schedule, self._rig())
+
+        return list(await asyncio.gather(*(one(schedule) for schedule in schedules)))
+
+
+@contextlib.contextmanager
+def open_yard(*, buckets: int) -> Iterator[Yard]:
+    """Start a zygote and an object store that is good for so many schedules."""
+    # What the runner itself does to sessions is in the history.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    names = [f"sim-{number:04d}" for number in range(buckets)]
+    with zygote() as processes, r2local_server(buckets=names) as store:
+        yield Yard(processes, store, names)

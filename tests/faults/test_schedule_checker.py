@@ -1,0 +1,93 @@
+"""The checker of the random schedules finds what it is there for, in a broken product and in histories made by hand."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.simulation.checking import LoginCheck
+from tests.faults.simulation.history import Entry, Kind
+from tests.faults.simulation.rig import Yard, open_yard
+from tests.faults.simulation.schedule import Asked, Blow, Fault, Schedule, Wish, make_schedule
+
+SHARD = "shard_00"
+
+
+@pytest.fixture(scope="module")
+def yard() -> Iterator[Yard]:
+    with open_yard(buckets=8) as opened:
+        yield opened
+
+
+def schedule(*faults: Fault, wishes: tuple[Asked, ...] = (), breaks: tuple[str, ...] = ()) -> Schedule:
+    return Schedule(seed=1000, shards=2, coordinators=1, sessions=3, faults=faults, wishes=wishes, breaks=breaks)
+
+
+CUT_OFF = tuple(Fault(at_s=0.0, blow=Blow.HANG, target=f"shard_{n:02d}", for_s=4.0) for n in range(1))
+OLD_COPIES = (
+    tuple(Fault(at_s=1.5, blow=Blow.KILL, target=f"shard_{n:02d}", for_s=0.1) for n in range(2)),
+    tuple(Asked(at_s=0.0, wish=Wish.RESTART, session=n) for n in range(3)),
+)
+
+
+@pytest.mark.timeout(300)
+async def test_each_break_of_the_product_is_found_and_the_whole_product_passes(yard: Yard) -> None:
+    faults, wishes = OLD_COPIES
+    verdicts = await yard.run(
+        [
+            schedule(*CUT_OFF, breaks=("no_fencing",)),
+            schedule(*CUT_OFF, breaks=("no_fencing", "blind_writes")),
+            schedule(*faults, wishes=wishes, breaks=("old_archives",)),
+            schedule(*CUT_OFF),
+            schedule(*faults, wishes=wishes),
+        ]
+    )
+    unfenced, blind, old, *whole = ["\n".join(verdict.broken) for verdict in verdicts]
+    assert "two holders of one session" in unfenced
+    assert "a write with a stale token was taken" not in unfenced
+    assert "a write with a stale token was taken" in blind
+    assert "an old state was logged in" in old
+    assert whole == ["", ""]
+
+
+def history(*steps: tuple[Kind, dict[str, object]]) -> list[Entry]:
+    return [Entry(at_s=float(n), kind=kind, what="s", facts=facts) for n, (kind, facts) in enumerate(steps)]
+
+
+PAIRED = ((Kind.LOGIN, {"presented": (0, 0)}), (Kind.GIVEN, {"state": (1, 1)}))
+HOT = (Kind.COPY, {"of": "hot_copy"})
+ARCHIVE = (Kind.COPY, {"of": "archive"})
+AGAIN = ((Kind.LOGIN, {"presented": (1, 1)}), (Kind.GIVEN, {"state": (1, 2)}))
+OLD = (Kind.LOGIN, {"presented": (1, 1)})
+EMPTY = (Kind.LOGIN, {"presented": (0, 0)})
+LOSS: tuple[Kind, dict[str, object]] = (Kind.LOSS, {})
+DELETING: tuple[Kind, dict[str, object]] = (Kind.DELETING, {})
+MADE: tuple[Kind, dict[str, object]] = (Kind.MADE, {})
+
+
+@pytest.mark.parametrize(
+    ("steps", "broken"),
+    [
+        ((*PAIRED, HOT, *AGAIN, HOT), None),
+        ((*PAIRED, HOT, EMPTY), "a login was lost"),
+        ((*PAIRED, EMPTY), None),
+        ((*PAIRED, HOT, *AGAIN, OLD), None),
+        ((*PAIRED, HOT, *AGAIN, HOT, OLD), "an old state was logged in"),
+        ((*PAIRED, HOT, *AGAIN, HOT, LOSS, OLD), None),
+        ((*PAIRED, HOT, *AGAIN, ARCHIVE, LOSS, OLD), "an old state was logged in"),
+        ((*PAIRED, ARCHIVE, LOSS, EMPTY), "a login was lost"),
+        ((*PAIRED, HOT, DELETING, MADE, EMPTY), None),
+        ((*PAIRED, HOT, DELETING, MADE, OLD), "a deleted login came back"),
+    ],
+)
+def test_a_login_may_come_with_nothing_older_than_what_was_confirmed(
+    steps: tuple[tuple[Kind, dict[str, object]], ...], broken: str | None
+) -> None:
+    assert [complaint.broken for complaint in LoginCheck.of(history(*steps)).complaints] == ([broken] if broken else [])
+
+
+def test_a_seed_always_gives_the_same_schedule_and_the_seeds_of_every_run_hold_every_fault() -> None:
+    assert make_schedule(7) == make_schedule(7)
+    made = [make_schedule(seed) for seed in range(200)]
+    assert {fault.blow for one in made for fault in one.faults} == set(Blow)
+    assert {asked.wish for one in made for asked in one.wishes} == set(Wish)
+    assert sum(one.lossy for one in made) == 40
