@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import isfinite
 from uuid import UUID
 
 from daemon.core.errors import InvalidInputError
@@ -74,7 +75,7 @@ def text_of(value: object) -> str | None:
         case int() | UUID():
             return str(value)
         case Decimal() | float():
-            return str(int(value)) if value == value // 1 else None
+            return str(int(value)) if isfinite(value) and value == int(value) else None
         case bytes():
             return value.decode().strip() if value.isascii() else None
         case _:
