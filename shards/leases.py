@@ -6,8 +6,9 @@ run it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -19,6 +20,17 @@ from daemon.registry.leases import Lease, Leases, Renewal
 log = structlog.get_logger()
 
 _WATCH_INTERVAL_S = 0.25
+_STALLED_S = 1.0
+
+
+class Guards(Protocol):
+    """Whoever ends sessions past their deadlines when this process cannot, as `shards.guard.link.Guard`."""
+
+    def hold(self, deadlines_boot_s: Mapping[str, float]) -> None:
+        """Take the deadlines of these sessions."""
+
+    def drop(self, session_id: str) -> None:
+        """Forget a session that has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +44,12 @@ class _Held:
 class LeaseKeeper:
     """All leases that this process holds."""
 
-    def __init__(self, leases: Leases, *, renew_interval_s: float, margin_s: float) -> None:
+    def __init__(
+        self, leases: Leases, *, renew_interval_s: float, margin_s: float, guard: Guards | None = None
+    ) -> None:
+        """`guard` ends a session's Chromium past its deadline even if this process does not run then."""
         self._leases = leases
+        self._guard = guard
         self._renew_interval_s = renew_interval_s
         self._life_s = leases.ttl_ms / 1000 - margin_s
         self._held: dict[str, _Held] = {}
@@ -52,8 +68,10 @@ class LeaseKeeper:
         Chromium before it returns. `on_regained` is called when Redis had lost the lease and gave it back: what else
         it knew of the session is lost as well.
         """
+        deadline_boot_s = asked_boot_s + self._life_s
+        self._tell_guard({lease.session_id: deadline_boot_s})
         self._held[lease.session_id] = _Held(
-            lease=lease, deadline_boot_s=asked_boot_s + self._life_s, fence=fence, on_regained=on_regained
+            lease=lease, deadline_boot_s=deadline_boot_s, fence=fence, on_regained=on_regained
         )
 
     def valid(self, lease: Lease) -> bool:
@@ -63,6 +81,8 @@ class LeaseKeeper:
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back once its session has ended; one that cannot be given back runs out by itself."""
+        if self._guard is not None:
+            self._guard.drop(lease.session_id)
         if self._held.pop(lease.session_id, None) is None:
             return
         try:
@@ -74,13 +94,16 @@ class LeaseKeeper:
         """Renew and watch until `stop` is set."""
         next_renewal_mono_s = 0.0
         renewing: asyncio.Task[None] | None = None
+        looked_boot_s = boot_s()
         try:
             while not await sleep_or_stop(_WATCH_INTERVAL_S, stop):
+                # First what is over: a process that was stopped must not prolong what others may have by now.
+                self._fence_overdue()
+                looked_boot_s = _say_if_stalled(looked_boot_s)
                 if mono_s() >= next_renewal_mono_s and (renewing is None or renewing.done()):
                     next_renewal_mono_s = mono_s() + self._renew_interval_s
                     # Not awaited: a Redis that hangs must not keep this loop from the deadlines.
                     renewing = asyncio.create_task(self._renew())
-                self._fence_overdue()
         finally:
             if renewing is not None:
                 await cancel_all([renewing])
@@ -90,22 +113,40 @@ class LeaseKeeper:
         held = list(self._held.values())
         try:
             answers = await self._leases.renew([item.lease for item in held])
-            for item, answer in zip(held, answers, strict=True):
-                ours = answer is not Renewal.LOST
-                if self._held.get(item.lease.session_id) is not item:
-                    if ours:
-                        # Given back while we asked: the renewal may have taken it again.
-                        await self._leases.release(item.lease)
-                elif ours:
-                    self._held[item.lease.session_id] = replace(item, deadline_boot_s=asked_boot_s + self._life_s)
-                    if answer is Renewal.REGAINED:
-                        log.warning("lease regained: Redis had lost it", session_id=item.lease.session_id)
-                        if item.on_regained is not None:
-                            item.on_regained()
-                else:
-                    self._fence(item, "the lease belongs to somebody else now")
         except RedisUnavailableError as error:
             log.warning("leases not renewed", sessions=len(held), code=error.code)
+            return
+        renewed: dict[str, float] = {}
+        for item, answer in zip(held, answers, strict=True):
+            session_id = item.lease.session_id
+            if self._held.get(session_id) is not item:
+                if answer is not Renewal.LOST:
+                    await self._release_again(item.lease)
+            elif answer is Renewal.LOST:
+                self._fence(item, "the lease belongs to somebody else now")
+            elif boot_s() >= item.deadline_boot_s:
+                # The guard has ended its Chromium by now, whatever Redis says.
+                self._fence(item, "the lease was renewed too late")
+                await self._release_again(item.lease)
+            else:
+                renewed[session_id] = asked_boot_s + self._life_s
+                self._held[session_id] = replace(item, deadline_boot_s=renewed[session_id])
+                self._note_regained(item, answer)
+        self._tell_guard(renewed)
+
+    async def _release_again(self, lease: Lease) -> None:
+        """Give back what a renewal took although we do not run it any more."""
+        try:
+            await self._leases.release(lease)
+        except RedisUnavailableError as error:
+            log.warning("lease not given back, it runs out by itself", session_id=lease.session_id, code=error.code)
+
+    def _note_regained(self, item: _Held, answer: Renewal) -> None:
+        if answer is not Renewal.REGAINED:
+            return
+        log.warning("lease regained: Redis had lost it", session_id=item.lease.session_id)
+        if item.on_regained is not None:
+            item.on_regained()
 
     def _fence_overdue(self) -> None:
         now_boot_s = boot_s()
@@ -114,6 +155,20 @@ class LeaseKeeper:
                 self._fence(item, "the lease could not be renewed in time")
 
     def _fence(self, item: _Held, reason: str) -> None:
+        """End a session. The guard goes on looking for its Chromium until the session's run is over and says so."""
         del self._held[item.lease.session_id]
         log.error("session fenced", session_id=item.lease.session_id, token=item.lease.token, reason=reason)
         item.fence(reason)
+
+    def _tell_guard(self, deadlines_boot_s: Mapping[str, float]) -> None:
+        if self._guard is not None and deadlines_boot_s:
+            self._guard.hold(deadlines_boot_s)
+
+
+def _say_if_stalled(looked_boot_s: float) -> float:
+    """Say that this process did not run for a while; return the present time."""
+    now_boot_s = boot_s()
+    late_s = now_boot_s - looked_boot_s - _WATCH_INTERVAL_S
+    if late_s > _STALLED_S:
+        log.warning("this process did not run for a while: stopped, stalled or out of CPU", late_s=round(late_s, 1))
+    return now_boot_s

@@ -6,6 +6,7 @@ Order of the end: no new work, sessions closed with their last backups, commands
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import structlog
 
@@ -21,6 +22,7 @@ from shards.archive.unpack import UnpackLimits
 from shards.browser.orphans import sweep_orphans
 from shards.commanding import Commanding
 from shards.context import ShardContext
+from shards.guard.link import Guard
 from shards.heartbeat import HeartbeatLoop
 from shards.identity import ShardIdentity
 from shards.intake import Intake
@@ -48,6 +50,7 @@ class ShardProcess:
         self._settings = settings
         self._identity = identity
         self._make_engine = make_engine
+        self._guarding: Guard | None = None
         self._stop = asyncio.Event()
         self._leaving = asyncio.Event()
         self._registry = Registry(settings)
@@ -91,6 +94,8 @@ class ShardProcess:
                 tasks.create_task(self._end(intake, commanding))
             await heartbeat.farewell()
         finally:
+            if self._guarding is not None:
+                await self._guarding.close()
             await self._registry.close()
             with contextlib.suppress(OSError):
                 shard.layout.browser_tmp_dir.rmdir()
@@ -116,6 +121,7 @@ class ShardProcess:
                 self._registry.leases,
                 renew_interval_s=self._settings.shard.lease_renew_interval_ms / 1000,
                 margin_s=self._settings.shard.lease_margin_ms / 1000,
+                guard=self._guard(layout, notes_dir),
             ),
             layout=layout,
             notes_dir=notes_dir,
@@ -126,6 +132,16 @@ class ShardProcess:
             start_slots=asyncio.Semaphore(self._settings.shard.parallel_starts),
             backup_slots=asyncio.Semaphore(_PARALLEL_BACKUPS),
         )
+
+    def _guard(self, layout: ShardLayout, notes_dir: Path) -> Guard:
+        self._guarding = Guard(
+            shard=self._identity.name,
+            notes_dir=notes_dir,
+            sessions_dir=layout.sessions_dir,
+            lock=self._identity.lock_path,
+        )
+        self._guarding.start()
+        return self._guarding
 
     async def _end(self, intake: Intake, commanding: Commanding) -> None:
         await self._stop.wait()

@@ -1,5 +1,6 @@
 """What /proc says about processes and process groups: start time, members, command line. Changes nothing."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def group_members(pgid: int) -> list[ProcessStat]:
     """Return the running processes of a process group."""
     stats = (read_stat(int(entry.name)) for entry in _PROC.iterdir() if entry.name.isdigit())
     return [stat for stat in stats if stat is not None and stat.pgid == pgid and stat.running]
+
+
+def all_groups() -> dict[int, list[ProcessStat]]:
+    """Return the running processes of every process group, in one pass."""
+    groups: defaultdict[int, list[ProcessStat]] = defaultdict(list)
+    for entry in _PROC.iterdir():
+        stat = read_stat(int(entry.name)) if entry.name.isdigit() else None
+        if stat is not None and stat.running:
+            groups[stat.pgid].append(stat)
+    return dict(groups)
 
 
 def command_line(pid: int) -> str:

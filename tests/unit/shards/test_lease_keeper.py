@@ -113,7 +113,7 @@ async def test_the_deadline_counts_from_before_the_call(monkeypatch: pytest.Monk
     driven = Driven(monkeypatch, clock, Answers(clock, True, takes_s=TTL_S))
     await driven.pass_s(0.1)
     await driven.pass_s(0)
-    assert driven.fenced == ["the lease could not be renewed in time"]
+    assert driven.fenced == ["the lease was renewed too late"]
     await driven.end()
 
 
