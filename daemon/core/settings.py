@@ -123,6 +123,11 @@ def under_supervisord() -> bool:
     return "SUPERVISOR_ENABLED" in os.environ
 
 
+def supervisor_url() -> str | None:
+    """Return the address at which the supervisord that started this process answers, or None without one."""
+    return os.environ.get("SUPERVISOR_SERVER_URL")
+
+
 def _env_files() -> tuple[Path, ...]:
     # Later files win; the environment wins over both. Set-up writes the first, people write the second.
     data_root = os.environ.get("DATA_ROOT") or dotenv_values(".env").get("DATA_ROOT") or "var"

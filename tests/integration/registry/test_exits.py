@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from daemon.registry import keys
 from daemon.registry.exits import ExitReport, Exits
+from daemon.registry.leases import Renewal
 from daemon.registry.wakes import Wake, Wakes
 from tests.integration.registry.conftest import Rooms
 
@@ -63,7 +64,7 @@ async def test_a_freed_session_gets_a_higher_token_and_its_dead_holder_cannot_co
     assert await Exits(rooms.link).free_leases(["s"], crash(1).holder_prefix) == 1
     new = await rooms.leases.acquire("s", "shard_01:install:9-cd", floor=0)
     assert new.token > old.token
-    assert await rooms.leases.renew([old]) == [False]
+    assert await rooms.leases.renew([old]) == [Renewal.LOST]
 
 
 async def test_a_report_wakes_whoever_waits(rooms: Rooms) -> None:

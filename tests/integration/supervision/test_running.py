@@ -10,7 +10,7 @@ import psutil
 from daemon.core.exit_codes import ExitCode
 from tests.integration.supervision.house import House, until
 
-ALL = {"coordinator", "redis", "s3", "shard:shard_00", "shard:shard_01"}
+ALL = {"coordinator", "exits", "redis", "s3", "shard:shard_00", "shard:shard_01"}
 
 
 def test_everything_runs_answers_and_ends_with_ctrl_c(running: House) -> None:

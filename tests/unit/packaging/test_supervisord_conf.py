@@ -18,7 +18,8 @@ def parsed(*files: Path) -> configparser.RawConfigParser:
 
 
 CONF = parsed(ROOT / "supervisord.conf", *sorted((ROOT / "supervisord.d").glob("*.conf")))
-PROGRAMS = [name for name in CONF.sections() if name.startswith("program:")]
+LISTENER = "eventlistener:exits"
+PROGRAMS = [name for name in CONF.sections() if name.startswith("program:") or name == LISTENER]
 
 
 def test_a_shard_gets_the_time_it_needs_for_last_backups() -> None:
@@ -37,8 +38,20 @@ def test_a_wrong_setting_is_an_expected_end() -> None:
         assert CONF.get(program, "exitcodes") == f"{ExitCode.OK:d},{ExitCode.CONFIG:d}"
 
 
+def test_the_listener_hears_every_end_of_a_shard_and_is_not_tried_again_with_a_wrong_setting() -> None:
+    ends = {f"PROCESS_STATE_{state}" for state in ("EXITED", "STOPPED", "BACKOFF", "FATAL")}
+    assert ends <= set(CONF.get(LISTENER, "events").split(","))
+    assert CONF.get(LISTENER, "autorestart") == "unexpected"
+    # Any other end, also a good one, would leave nobody listening.
+    assert CONF.get(LISTENER, "exitcodes") == f"{ExitCode.CONFIG:d}"
+    # What it says on stdout is supervisord's protocol.
+    assert CONF.get(LISTENER, "stdout_logfile") == "NONE"
+    assert not CONF.has_option(LISTENER, "redirect_stderr")
+
+
 def test_servers_outlive_those_that_write_to_them() -> None:
-    order = ["program:redis", "program:s3", "program:coordinator", "program:shard"]
+    order = ["program:redis", LISTENER, "program:coordinator", "program:shard"]
+    assert CONF.getint("program:redis", "priority") < CONF.getint("program:s3", "priority")
     priorities = [CONF.getint(program, "priority") for program in order]
     assert priorities == sorted(priorities)
 
@@ -49,8 +62,9 @@ def test_stopping_waits_longer_than_all_programs_in_turn() -> None:
 
 def test_logs_are_bounded_and_the_socket_is_private() -> None:
     for program in PROGRAMS:
-        assert CONF.get(program, "stdout_logfile_maxbytes") == "20MB"
-        assert CONF.getint(program, "stdout_logfile_backups") == 5
+        output = "stderr" if program == LISTENER else "stdout"
+        assert CONF.get(program, f"{output}_logfile_maxbytes") == "20MB"
+        assert CONF.getint(program, f"{output}_logfile_backups") == 5
     assert CONF.get("unix_http_server", "chmod") == "0700"
 
 
