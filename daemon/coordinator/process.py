@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import structlog
 import uvicorn
@@ -28,6 +29,7 @@ from daemon.core.loops import run_every
 from daemon.core.settings import Settings
 from daemon.core.signals import stop_on_signals
 from daemon.objectstore.archives import Archives
+from daemon.objectstore.census import CENSUS_PARALLEL
 from daemon.objectstore.config import object_store_config
 from daemon.platform.database import PlatformDatabase
 from daemon.registry.registry import Registry
@@ -68,8 +70,13 @@ class Coordinator:
         self._archives = Archives(object_store_config(settings.object_store), self._executor)
         self._leadership = Leadership(self._registry, self._who)
         self._placer = Placer(self._registry)
-        self._lost = LostSessions(self._registry, self._archives, legacy_prefix=settings.archive.legacy_prefix)
-        self._platform = PlatformDatabase(settings.platform, self._executor) if settings.platform.configured else None
+        # Of its own: a census waits for thousands of answers, and must not keep health checks and marks waiting.
+        self._searchers = ThreadPoolExecutor(max_workers=CENSUS_PARALLEL, thread_name_prefix="census")
+        searched = replace(object_store_config(settings.object_store), connections=CENSUS_PARALLEL)
+        self._lost = LostSessions(
+            self._registry, Archives(searched, self._searchers), legacy_prefix=settings.archive.legacy_prefix
+        )
+        self._platform = PlatformDatabase(settings.platform, self._searchers) if settings.platform.configured else None
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -110,7 +117,8 @@ class Coordinator:
                 tasks.create_task(self._deliver(), name="webhooks")
         finally:
             await self._registry.close()
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            for executor in (self._executor, self._searchers):
+                executor.shutdown(wait=False, cancel_futures=True)
         log.info("coordinator stopped")
 
     async def _deliver(self) -> None:
