@@ -7,6 +7,7 @@ They are read and checked together in `settings`.
 
 import os
 import shlex
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -173,6 +174,31 @@ class ShardSettings(Section):
     parallel_starts_setting: int | None = Field(
         None, ge=1, le=64, alias="SHARD_PARALLEL_STARTS", description="Sessions a shard starts at once; twice the CPUs."
     )
+    host_parallel_starts_setting: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        alias="HOST_PARALLEL_STARTS",
+        description="Sessions that all shards of this host start at once; four times the CPUs.",
+    )
+    host_name_setting: str = Field(
+        "", alias="HOST_NAME", description="Name of this host among the others; default the system's host name."
+    )
+    session_memory_bytes: int = Field(
+        120_000_000,
+        ge=100_000,
+        alias="SESSION_MEMORY_BYTES",
+        description="Memory that one more session is taken to need.",
+    )
+    min_free_memory_bytes: int = Field(
+        512_000_000,
+        ge=0,
+        alias="MIN_FREE_MEMORY_BYTES",
+        description="Memory kept free: no session starts that would need it. At most an eighth of the host's.",
+    )
+    sessions_per_cpu: int = Field(
+        100, ge=1, le=100_000, alias="SESSIONS_PER_CPU", description="Most sessions for each CPU of this host."
+    )
     heartbeat_interval_ms: Milliseconds = Field(
         1000, ge=100, le=30000, alias="SHARD_HEARTBEAT_INTERVAL_MS", description="How often a shard shows it lives."
     )
@@ -203,6 +229,16 @@ class ShardSettings(Section):
     def parallel_starts(self) -> int:
         """Sessions that a shard starts at once."""
         return self.parallel_starts_setting or max(2, 2 * (os.cpu_count() or 1))
+
+    @property
+    def host_parallel_starts(self) -> int:
+        """Sessions that all shards of this host start at once."""
+        return self.host_parallel_starts_setting or max(2, 4 * (os.cpu_count() or 1))
+
+    @property
+    def host_name(self) -> str:
+        """What this host is called."""
+        return self.host_name_setting or socket.gethostname()
 
 
 class BrowserSettings(Section):
