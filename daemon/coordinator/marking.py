@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -32,17 +32,36 @@ _BATCH = 100
 _T = TypeVar("_T")
 
 
-def wish_of(record: SessionRecord) -> str:
+class Wished(Protocol):
+    """What a mark depends on: a record, or a summary of one."""
+
+    @property
+    def session_id(self) -> str: ...
+
+    @property
+    def desired(self) -> Desired: ...
+
+    @property
+    def token(self) -> int: ...
+
+    @property
+    def void_token(self) -> int: ...
+
+    @property
+    def marked(self) -> str | None: ...
+
+
+def wish_of(record: Wished) -> str:
     """Return what the mark of a record should say, as `mark_text` has it."""
     return mark_text(record.desired, _void_token(record))
 
 
-def needs_marking(record: SessionRecord) -> bool:
+def needs_marking(record: Wished) -> bool:
     """Whether the mark of a record says something else than its wish. No mark says that it should run."""
     return wish_of(record) != (record.marked or _NO_MARK)
 
 
-def _void_token(record: SessionRecord) -> int:
+def _void_token(record: Wished) -> int:
     # A delete voids everything that there is; the tombstone says the same once the record is gone.
     return max(record.void_token, record.token) if record.desired is Desired.DELETED else record.void_token
 
@@ -60,7 +79,7 @@ class MarkKeeper:
         """Tombstones that need no look any more. A later end of the same login has another time."""
         self.wake = asyncio.Event()
 
-    def see(self, records: Iterable[SessionRecord]) -> None:
+    def see(self, records: Iterable[Wished]) -> None:
         """Take note of those of these records whose marks must be written; asks nobody."""
         found = {record.session_id for record in records if needs_marking(record)}
         if found - self._waiting:
