@@ -15,7 +15,7 @@ LEADER_TTL_MS = 10_000
 
 
 class Leadership:
-    """This coordinator's claim to lead."""
+    """This coordinator's claim to lead. `who` must differ from that of every other process."""
 
     def __init__(self, registry: Registry, who: str) -> None:
         self._registry = registry
@@ -36,6 +36,14 @@ class Leadership:
             raise
         self._become(leading)
         return leading
+
+    async def give_up(self) -> None:
+        """Let another coordinator lead at once. Call it last: whoever still works as the leader must have ended."""
+        self._become(False)
+        try:
+            await self._registry.link.run("release_leader", [keys.LEADER], [self._who])
+        except BlazzError as error:
+            log.warning("leadership not given up, it runs out by itself", code=error.code)
 
     def _become(self, leading: bool) -> None:
         if leading is not self.leading:

@@ -10,8 +10,11 @@ from daemon.core.errors import ConflictError, RedisLostDataError, SessionNotFoun
 from daemon.registry import keys
 from daemon.registry.codec import record_from_fields, record_to_fields, to_text
 from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.placements import Placement, place_many
+from daemon.registry.summaries import read_summaries
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import Desired
+from daemon.sessions.summary import Summary
 
 _WISHES = (
     "session_id",
@@ -172,18 +175,20 @@ class Records:
             if await self._link.text.exists(keys.record(session_id)):
                 await self._link.text.zadd(keys.INDEX, {session_id: 0})
 
-    async def place(self, session_id: str, to: str | None, before: str | None) -> None:
-        """Record a placement; every step is safe to repeat and the record decides.
+    async def summaries(self, *, page_size: int = 1000) -> tuple[Summary, ...]:
+        """Return a summary of every record, in the order of their ids."""
+        return await read_summaries(self._link, page_size=page_size)
 
-        Raises:
-            SessionNotFoundError: it was deleted meanwhile.
+    async def place_many(self, placements: Sequence[Placement], *, at_once: int = 500) -> tuple[Placement, ...]:
+        """Record placements and return those that hold now; safe to repeat, and the record decides.
+
+        One whose session is gone, or is placed elsewhere than it was seen, is left out.
         """
-        with redis_errors("place a session"):
-            if to is not None:
-                await self._link.text.sadd(keys.placed(to), session_id)
-        await self.write_wish(session_id, {"shard": to})
-        if before is not None and before != to:
-            await self.unplace(before, [session_id])
+        return await place_many(self._link, placements, at_once=at_once)
+
+    async def place(self, session_id: str, to: str | None, before: str | None) -> None:
+        """Record one placement."""
+        await self.place_many([Placement(session_id=session_id, before=before, to=to)])
 
     async def unplace(self, shard: str, session_ids: Iterable[str]) -> None:
         """Take sessions out of a shard's set of placements."""

@@ -4,9 +4,11 @@ from daemon.core.settings import Settings
 from daemon.registry.codes import Codes
 from daemon.registry.commands import Commands
 from daemon.registry.copies import HotCopies
+from daemon.registry.drains import Drains
 from daemon.registry.epoch import Epochs
 from daemon.registry.events import EventStream
 from daemon.registry.exits import Exits
+from daemon.registry.incarnations import Incarnations
 from daemon.registry.jobs import Jobs
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
@@ -33,6 +35,8 @@ class Registry:
         self.tombstones = Tombstones(self.link)
         self.exits = Exits(self.link)
         self.wakes = Wakes(self.link)
+        self.drains = Drains(self.link)
+        self.incarnations = Incarnations(self.link)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -1,0 +1,28 @@
+"""Looking at the shards: heartbeats, exit reports and drains joined. Used by reconcile loop, placing and API."""
+
+import asyncio
+
+from daemon.registry.registry import Registry
+from daemon.registry.seen import SeenShard
+
+
+async def see_shards(registry: Registry) -> tuple[SeenShard, ...]:
+    """Return every shard ever seen, by name.
+
+    Raises:
+        RedisUnavailableError: nobody knows.
+    """
+    views, drains, last = await asyncio.gather(
+        registry.shards.all(), registry.drains.all(), registry.incarnations.all()
+    )
+    exits = await registry.exits.all([view.name for view in views])
+    return tuple(
+        SeenShard(
+            name=view.name,
+            heartbeat=view.heartbeat,
+            exit=exits.get(view.name),
+            last=last.get(view.name),
+            drain=drains.get(view.name),
+        )
+        for view in views
+    )

@@ -1,0 +1,73 @@
+"""How each shard stands: whether it lives, takes sessions, may still come back, or has lost what it had. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from daemon.registry.drains import Drain
+from daemon.registry.seen import SeenShard
+
+FORGET_AFTER_S = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """One shard. Two stands are equal when they lead to the same plan."""
+
+    name: str
+    incarnation: str | None = None
+    alive: bool = False
+    open: bool = False
+    """It lives and takes sessions."""
+    in_grace: bool = False
+    """It is gone, and its sessions wait for it."""
+    dead_holder: str = ""
+    """What the leases of its last dead process begin with."""
+    draining: bool = False
+    long_gone: bool = False
+    """It has been gone for so long that it will not come back."""
+    capacity: int = field(default=0, compare=False)
+    drain: Drain | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stands:
+    """All shards. With `hurried`, only those that crashed lately take sessions: nothing is moved there by choice."""
+
+    shards: Mapping[str, Stand]
+    hurried: bool = False
+
+
+def stands_of(shards: Sequence[SeenShard], gone_for_s: Mapping[str, float], *, grace_s: float, now: datetime) -> Stands:
+    """Return how the shards stand. `gone_for_s` has the seconds since when each one that is not alive has been gone.
+
+    One that crashed has lost its sessions at once; one that was stopped on purpose, or is silent, is waited for; one
+    that is being drained is not. If only shards that crashed lately are left, those take new sessions after all, but
+    what is placed waits for its own shard first.
+    """
+    cooling = {shard.name for shard in shards if shard.cools(now)}
+    ready = {shard.name for shard in shards if _takes_sessions(shard)}
+    hurried = bool(ready) and not ready - cooling
+    open_names = ready if hurried else ready - cooling
+    stands = {}
+    for shard in shards:
+        gone_s = gone_for_s.get(shard.name, 0.0)
+        waits = not shard.crashed or hurried
+        stands[shard.name] = Stand(
+            name=shard.name,
+            incarnation=shard.process.incarnation if shard.process else None,
+            alive=shard.alive,
+            open=shard.name in open_names,
+            in_grace=not shard.alive and shard.drain is None and waits and gone_s < grace_s,
+            dead_holder=shard.dead_holder,
+            draining=shard.drain is not None,
+            long_gone=not shard.alive and shard.drain is None and gone_s >= FORGET_AFTER_S,
+            capacity=shard.heartbeat.capacity if shard.heartbeat else 0,
+            drain=shard.drain,
+        )
+    return Stands(shards=stands, hurried=hurried)
+
+
+def _takes_sessions(shard: SeenShard) -> bool:
+    beat = shard.heartbeat
+    return beat is not None and shard.alive and shard.drain is None and not (getattr(beat, "stopping", False) or getattr(beat, "full", False))
