@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import structlog
 
 from daemon.core.errors import BlazzError
-from daemon.placement.plan import Move
+from daemon.placement.plan import Move, MoveWhy
 from daemon.placement.ring import Ring, ShardLoad, choose
 from daemon.registry.membership import ShardView
 from daemon.registry.registry import Registry
@@ -36,9 +36,9 @@ class Placer:
         if record.shard is not None:
             return record  # its shard is gone: the reconcile loop knows whether its grace time is over
         loads = await self.loads(shards)
-        to = choose(record.session_id, Ring(list(loads)), loads)
+        to = choose(record.session_id, Ring(loads.values()), loads)
         if to is not None:
-            await self.apply(Move(session_id=record.session_id, before=record.shard, to=to))
+            await self.apply(Move(session_id=record.session_id, before=record.shard, to=to, why=MoveWhy.NEW))
         return await self._registry.records.get(record.session_id)
 
     async def apply(self, move: Move) -> None:

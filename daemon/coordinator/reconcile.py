@@ -13,7 +13,7 @@ from daemon.coordinator.leader import Leadership
 from daemon.coordinator.placer import Placer, loads_of
 from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import ConflictError, SessionNotFoundError
-from daemon.placement.plan import Move, Placeable, plan_moves
+from daemon.placement.plan import Move, MoveWhy, Placeable, plan_moves
 from daemon.placement.ring import ShardLoad
 from daemon.registry.membership import ShardView
 from daemon.registry.registry import Registry
@@ -67,7 +67,7 @@ def plan_steps(view: View) -> Steps:
     return Steps(
         moves=plan_moves(wanted, view.loads, in_grace=view.in_grace),
         missing=tuple(
-            Move(session_id=record.session_id, before=None, to=record.shard)
+            Move(session_id=record.session_id, before=None, to=record.shard, why=MoveWhy.NEW)
             for record in view.records
             if record.shard is not None
             and record.desired is Desired.RUNNING
