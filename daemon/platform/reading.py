@@ -16,7 +16,7 @@ from sqlalchemy.types import NullType
 from daemon.core.sections import PlatformSettings
 from daemon.platform.address import database_url, driver_arguments
 from daemon.platform.rows import Reading, Row
-from daemon.platform.translating import RAISED, translate
+from daemon.platform.translating import translate
 
 _ROWS_AT_ONCE = 1000
 
@@ -29,12 +29,8 @@ def read_connected(settings: PlatformSettings) -> Reading:
     """
     url = database_url(settings.url.get_secret_value())
     reading = Reading()
-    try:
-        for rows in _batches(settings, url):
-            reading.add(rows)
-    except RAISED as error:
-        # Without its cause: a traceback would show the driver's text.
-        raise translate(error, host=url.host, database=(url.database or "").removeprefix("file:")) from None
+    for rows in _batches(settings, url):
+        reading.add(rows)
     return reading
 
 
@@ -54,6 +50,10 @@ def _batches(settings: PlatformSettings, url: URL) -> Iterator[list[Row]]:
                 while rows := result.fetchmany(_ROWS_AT_ONCE):
                     yield [(row[0], row[1], row[2]) for row in rows]
                     watch.renew()
+    except Exception as error:
+        # Whatever it is: what is no database makes drivers stumble in many ways, over struct, index, attribute.
+        # Without its cause, because a traceback would show the driver's text.
+        raise translate(error, host=url.host, database=(url.database or "").removeprefix("file:")) from None
     finally:
         watch.end()
         engine.dispose()

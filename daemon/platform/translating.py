@@ -4,15 +4,13 @@ Their texts are never passed on: they may hold the statement, its values, user a
 """
 
 import sqlite3
+import struct
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from daemon.core.errors import BlazzError
 from daemon.platform.errors import PlatformRefusedError, PlatformUnavailableError
-
-RAISED = (SQLAlchemyError, OSError, TypeError, ValueError)
-"""What SQLAlchemy and the drivers raise. The last two come from options in the address that a driver does not know."""
 
 _LOGIN = "check user and password in SESSIONS_DATABASE_URL, and that the server lets this host in"
 _DATABASE = "check the database's name in SESSIONS_DATABASE_URL"
@@ -22,8 +20,11 @@ _GRANT = "the user in SESSIONS_DATABASE_URL needs SELECT on the table"
 _VALUE = "check SESSIONS_DATABASE_STATUS_VALUE: it does not fit its column"
 _FILE = "check the path in SESSIONS_DATABASE_URL, and that this user may read the file"
 _OPTION = "check what follows the ? in SESSIONS_DATABASE_URL"
+_OTHER = "check host and port in SESSIONS_DATABASE_URL: what answers there is no database of this kind"
 _ANY = "check SESSIONS_DATABASE_*"
 _WAIT = "see that the database runs and can be reached from here; it is asked again"
+
+_STUMBLES = (ValueError, LookupError, AttributeError, struct.error, AssertionError)
 
 _MYSQL_REFUSALS = {
     1044: _GRANT, 1045: _LOGIN, 1049: _DATABASE, 1054: _COLUMN, 1064: _ANY, 1103: _TABLE, 1130: _LOGIN, 1142: _GRANT,
@@ -59,8 +60,10 @@ def translate(error: Exception, **ids: object) -> BlazzError:
     code, hint = _refusal(cause)
     if hint is None and isinstance(error, ProgrammingError):
         hint = _ANY
-    if hint is None and isinstance(cause, TypeError | ValueError):
-        hint = _OPTION
+    if hint is None and isinstance(cause, TypeError):
+        hint = _OPTION  # the address has one that the driver does not take
+    if hint is None and isinstance(cause, _STUMBLES):
+        hint = _OTHER
     if hint is not None:
         return PlatformRefusedError(f"the platform's database refused ({code})", hint=hint, **ids)
     return PlatformUnavailableError(f"the platform's database does not answer ({code})", hint=_WAIT, **ids)

@@ -82,6 +82,43 @@ async def test_nobody_there_is_unavailable(ask: Ask, tmp_path: Path, scheme: str
     assert raised.value.ids == {"host": "127.0.0.1", "database": "laravel"}
 
 
+@contextlib.contextmanager
+def saying(words: bytes) -> Iterator[int]:
+    """A port on which somebody says something to everyone who comes, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    line, _ = listener.accept()
+                    with line:
+                        line.sendall(words)
+                        line.shutdown(socket.SHUT_WR)
+                        while line.recv(4096):
+                            pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "pgsql"])
+@pytest.mark.parametrize(
+    "words",
+    [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"-ERR\r\n", bytes(range(256)),
+     b"\xff" * 70000, b"\x05\x00\x00\x00\x0aabcd", b"\x01\x00\x00\x00\x0a", b"\x00" * 64],
+)  # fmt: skip
+async def test_what_is_no_database_is_an_error_of_ours(ask: Ask, tmp_path: Path, scheme: str, words: bytes) -> None:
+    with saying(words) as port, pytest.raises((PlatformUnavailableError, PlatformRefusedError)):
+        await ask(
+            sqlite_platform(tmp_path), "t", URL=f"{scheme}://root:{WRONG}@127.0.0.1:{port}/laravel", TIMEOUT_MS=1000
+        )
+
+
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
