@@ -29,7 +29,7 @@ def main(name: str) -> None:
         from shards.process import ShardProcess
 
         async def run_shard() -> None:
-            with ShardIdentity(name, settings.paths.run_dir) as identity:
+            with ShardIdentity(name, settings.paths.run_dir, host=settings.shard.host_name) as identity:
                 await ShardProcess(settings, identity).run()
 
         asyncio.run(run_shard())

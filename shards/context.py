@@ -8,6 +8,7 @@ from pathlib import Path
 from daemon.core.settings import Settings
 from daemon.objectstore.archives import Archives
 from daemon.registry.registry import Registry
+from shards.admission.admission import Admission
 from shards.archive.keyring import Keyring
 from shards.archive.unpack import UnpackLimits
 from shards.identity import ShardIdentity
@@ -34,6 +35,8 @@ class ShardContext:
     limits: UnpackLimits
     executor: Executor
     """Bounded threads for everything that blocks: file copies, zip, hashing."""
+    admission: Admission
+    """Lets sessions start as the host and this shard allow it; a slot is held until the page is loaded."""
     start_slots: asyncio.Semaphore
     """How many sessions may start at once; a slot is held until the page is loaded."""
     backup_slots: asyncio.Semaphore

@@ -33,14 +33,14 @@ class ShardRunsAlreadyError(UnavailableError):
 class ShardIdentity:
     """The lock of one shard name on one host, held until close or the end of the process."""
 
-    def __init__(self, name: str, run_dir: Path) -> None:
-        """Take the lock.
+    def __init__(self, name: str, run_dir: Path, *, host: str = "") -> None:
+        """Take the lock; `host` is what this host is called, if not as the system says.
 
         Raises:
             ShardRunsAlreadyError: its process still lives; supervisord tries again.
         """
         self.name = check_shard_name(name)
-        self.host = socket.gethostname()
+        self.host = host or socket.gethostname()
         private_directory(run_dir)
         self.lock_path = run_dir / f"{name}.lock"
         self._lock = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

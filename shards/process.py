@@ -17,6 +17,7 @@ from daemon.core.signals import stop_on_signals
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
 from daemon.registry.registry import Registry
+from shards.admission.start import starts_of
 from shards.archive.keyring import keyring_of
 from shards.archive.unpack import UnpackLimits
 from shards.browser.orphans import sweep_orphans
@@ -54,6 +55,7 @@ class ShardProcess:
         self._stop = asyncio.Event()
         self._leaving = asyncio.Event()
         self._registry = Registry(settings)
+        self._starts = starts_of(settings)
         # Two pools: an object store that hangs must not keep sessions from their disk.
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="disk")
         self._store_executor = ThreadPoolExecutor(max_workers=_STORE_THREADS, thread_name_prefix="objectstore")
@@ -76,9 +78,8 @@ class ShardProcess:
         heartbeat = HeartbeatLoop(
             self._registry.shards,
             self._identity,
-            capacity=self._settings.shard.capacity,
-            interval_s=self._settings.shard.heartbeat_interval_ms / 1000,
-            ttl_ms=self._settings.shard.heartbeat_ttl_ms,
+            self._settings.shard,
+            self._starts,
             count_sessions=lambda: intake.running,
         )
         log.info("shard started", incarnation=self._identity.incarnation, chromium=shard.chromium)
@@ -86,12 +87,13 @@ class ShardProcess:
             async with asyncio.TaskGroup() as tasks:
                 # Leases and heartbeat go on while sessions are being closed.
                 tasks.create_task(shard.keeper.run(self._leaving))
+                tasks.create_task(self._starts.loop_lag.run(self._leaving))
                 tasks.create_task(heartbeat.run(self._leaving))
                 tasks.create_task(intake.run(self._stop))
                 tasks.create_task(commanding.run(self._stop))
                 tasks.create_task(Leftovers(shard, intake).run(self._stop))
                 tasks.create_task(Unsaved(shard, intake).run(self._stop))
-                tasks.create_task(self._end(intake, commanding))
+                tasks.create_task(self._end(intake, commanding, heartbeat))
             await heartbeat.farewell()
         finally:
             if self._guarding is not None:
@@ -129,6 +131,7 @@ class ShardProcess:
             keyring=keyring_of(self._settings.archive),
             limits=UnpackLimits(max_total_bytes=self._settings.archive.max_unpacked_bytes),
             executor=self._executor,
+            admission=self._starts.admission,
             start_slots=asyncio.Semaphore(self._settings.shard.parallel_starts),
             backup_slots=asyncio.Semaphore(_PARALLEL_BACKUPS),
         )
@@ -143,8 +146,9 @@ class ShardProcess:
         self._guarding.start()
         return self._guarding
 
-    async def _end(self, intake: Intake, commanding: Commanding) -> None:
+    async def _end(self, intake: Intake, commanding: Commanding, heartbeat: HeartbeatLoop) -> None:
         await self._stop.wait()
+        heartbeat.tell_stopping()
         late = await intake.drain(timeout_s=self._settings.shard.shutdown_timeout_ms / 1000)
         if late:
             log.error("last backup not taken in time; the last live copy stays the newest", session_ids=late)

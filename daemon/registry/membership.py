@@ -1,7 +1,7 @@
 """Which shards there are and which of them live, by heartbeats with a TTL."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
 from daemon.core.clock import iso, parse_iso
@@ -21,9 +21,29 @@ class Heartbeat:
     started_at: datetime
     at: datetime
     sessions: int
+    """Sessions that run, those that start or wait to start included."""
     capacity: int
+    """How many it can hold on its host; the same for the life of the process."""
     loop_lag_ms: float
+    """Largest delay of its event loop since the last heartbeat."""
     rss_bytes: int
+    """Memory of the process itself, without its Chromiums."""
+    cpu_percent: float = 0.0
+    """CPU time of the process itself since the last heartbeat; 100 is one CPU."""
+    starting: int = 0
+    """Sessions that are starting."""
+    waiting: int = 0
+    """Sessions that wait to start."""
+    stopping: bool = False
+    """Told to stop: place nothing on it."""
+    full: bool = False
+    """Its host has no memory for one more session: place nothing new on it."""
+    host_cpus: float = 0.0
+    """CPUs that the host, or the container, has for all its shards; 0 if not known."""
+    host_memory_bytes: int = 0
+    """Memory of the host, or the limit of the container; 0 if not known."""
+    host_available_bytes: int = 0
+    """What of that can still be had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +72,11 @@ class Membership:
             separators=(",", ":"),
         )
         with redis_errors("take a heartbeat"):
-            await self._link.text.sadd(keys.SHARDS, heartbeat.name)
-            await self._link.text.set(keys.heartbeat(heartbeat.name), body, px=ttl_ms)
+            # No transaction: the two keys may be on different servers of a Redis Cluster. Both are safe to repeat.
+            pipe = self._link.text.pipeline(transaction=False)
+            pipe.sadd(keys.SHARDS, heartbeat.name)
+            pipe.set(keys.heartbeat(heartbeat.name), body, px=ttl_ms)
+            await pipe.execute()
 
     async def leave(self, name: str) -> None:
         """Say that the shard stopped on purpose."""
@@ -84,6 +107,10 @@ class Membership:
             await self._link.text.srem(keys.SHARDS, name)
 
 
+_FIELDS = frozenset(field.name for field in fields(Heartbeat))
+
+
 def _parse(body: str) -> Heartbeat:
-    raw = json.loads(body)
+    # Shards of older and newer versions beat as well: what they do not say has a default, what we do not know is left.
+    raw = {name: value for name, value in json.loads(body).items() if name in _FIELDS}
     return Heartbeat(**(raw | {"started_at": parse_iso(raw["started_at"]), "at": parse_iso(raw["at"])}))
