@@ -10,6 +10,7 @@ from daemon.core.errors import BlazzError, ObjectNotFoundError, ObjectStoreUnava
 from daemon.core.ids import check_id
 from daemon.objectstore.catalogue import ArchiveRef, archive_ref
 from daemon.objectstore.keys import prefix_of
+from daemon.objectstore.marks import parse_mark_key
 from shards.archive.unpack import Expected
 from shards.cli.parts import Parts, each
 from shards.cli.progress import ProgressLine
@@ -47,10 +48,10 @@ class BucketCheck:
     async def _refs(self, prefix: str) -> AsyncIterator[ArchiveRef]:
         async for item in self.parts.archives.objects(prefix):
             ref = archive_ref(item)
-            if ref is None:
-                self.passed_over += 1
-            else:
+            if ref is not None:
                 yield ref
+            elif parse_mark_key(item.key) is None:
+                self.passed_over += 1
 
     async def _check(self, ref: ArchiveRef) -> None:
         try:
