@@ -37,8 +37,6 @@ class ShardContext:
     """Bounded threads for everything that blocks: file copies, zip, hashing."""
     admission: Admission
     """Lets sessions start as the host and this shard allow it; a slot is held until the page is loaded."""
-    start_slots: asyncio.Semaphore
-    """How many sessions may start at once; a slot is held until the page is loaded."""
     backup_slots: asyncio.Semaphore
     """How many snapshots may be taken at once."""
 

@@ -132,7 +132,6 @@ class ShardProcess:
             limits=UnpackLimits(max_total_bytes=self._settings.archive.max_unpacked_bytes),
             executor=self._executor,
             admission=self._starts.admission,
-            start_slots=asyncio.Semaphore(self._settings.shard.parallel_starts),
             backup_slots=asyncio.Semaphore(_PARALLEL_BACKUPS),
         )
 

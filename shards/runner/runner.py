@@ -28,7 +28,8 @@ from daemon.registry.leases import Lease
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import SessionRecord
-from daemon.sessions.states import LOGGED_IN, Desired, SessionState
+from daemon.sessions.states import Desired, SessionState
+from shards.admission.admission import Slot
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
@@ -51,6 +52,8 @@ from shards.runner.engine import OpenPage
 from shards.runner.finish import Run, finish
 from shards.runner.notes import SessionNotes
 from shards.runner.orders import Orders, not_done
+from shards.runner.regaining import Regaining
+from shards.runner.turn import wait_for_turn
 from shards.runner.watch import PageWatch
 
 log = structlog.get_logger()
@@ -85,11 +88,11 @@ class SessionRunner:
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._ending: Ending | None = None
-        self._starting = True
+        self._slot: Slot | None = None
         self._fenced = False
         self._task: asyncio.Task[None] | None = None
         self._run: Run | None = None
-        self._regaining: set[asyncio.Task[None]] = set()
+        self._regaining: Regaining | None = None
         self._orders: Orders | None = None
         self._one_order = asyncio.Lock()
         self.serial = record.serial
@@ -147,7 +150,12 @@ class SessionRunner:
         """
         bind_ids(session_id=self._record.session_id)
         self._task = asyncio.current_task()
-        await self._shard.start_slots.acquire()
+        self._slot = await wait_for_turn(
+            self._shard.admission, self._record.session_id, active_at=self._record.active_at, stop=self._stop
+        )
+        if self._slot is None:
+            self._ended.set()
+            return
         try:
             if self.stopping:
                 return
@@ -177,7 +185,7 @@ class SessionRunner:
             highest_stored=Restorer(shard, self._record).highest_token,
             dead_prefix=shard.identity.dead_prefix,
         )
-        shard.keeper.hold(lease, asked_boot_s=asked_boot_s, fence=self._fence, on_regained=self._regain)
+        shard.keeper.hold(lease, asked_boot_s=asked_boot_s, fence=self._fence, on_regained=self._regained)
         log.info("lease taken", token=lease.token)
         return lease
 
@@ -205,7 +213,7 @@ class SessionRunner:
             browser=self._browser,
         )
         telling = asyncio.create_task(publisher.run())
-        self._run = run
+        self._run, self._regaining = run, Regaining(run)
         try:
             await run.notes.move(SessionState.STARTING, token=lease.token, runs_on=self._shard.identity.name)
             await run.notes.show_nothing(always=True)
@@ -215,9 +223,10 @@ class SessionRunner:
         except (StaleTokenError, SessionNotFoundError) as error:
             log.error("session ended without a word: somebody else owns its record", code=error.code)
         finally:
-            self._run = None
+            await self._regaining.end()
+            self._run, self._regaining = None, None
             await self._browser.discard()
-            await cancel_all([telling, *self._regaining])
+            await cancel_all([telling])
 
     async def _live(self, run: Run) -> Ending:
         """Restore and run; tries an older copy once if WhatsApp does not take the newest."""
@@ -334,26 +343,12 @@ class SessionRunner:
         raise AssertionError("the backup loop does not end")
 
     def _starting_is_over(self) -> None:
-        if self._starting:
-            self._starting = False
-            self._shard.start_slots.release()
+        if self._slot is not None:
+            self._slot.leave()
 
-    def _regain(self) -> None:
-        """Redis had lost the lease, and so the rest as well: write it again."""
-        if self._run is None:
-            return
-        self._run.notes.lost()
-        self._run.copier.forget_redis()
-        task = asyncio.create_task(self._write_again(self._run))
-        self._regaining.add(task)
-        task.add_done_callback(self._regaining.discard)
-
-    async def _write_again(self, run: Run) -> None:
-        try:
-            if await run.notes.flush() and self._orders is not None and run.notes.record.status in LOGGED_IN:
-                await run.backups.on_login()
-        except (StaleTokenError, SessionNotFoundError) as error:
-            log.error("session not written again", code=error.code, error=str(error))
+    def _regained(self) -> None:
+        if self._regaining is not None:
+            self._regaining.begin()
 
     def _fence(self, reason: str) -> None:
         """End at once: from now on another shard may run this session."""
