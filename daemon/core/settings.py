@@ -124,7 +124,7 @@ def under_supervisord() -> bool:
 
 
 def supervisor_url() -> str | None:
-    """Return the address at which the supervisord that started this process answers, or None without one."""
+    """Return the address at which the supervisord that started this process answers, or None if at none."""
     return os.environ.get("SUPERVISOR_SERVER_URL")
 
 

@@ -10,7 +10,7 @@ from daemon.core.clock import utc_now
 from daemon.core.errors import FatalError
 from daemon.core.exit_codes import ExitCode
 from daemon.core.loops import first_done
-from daemon.core.settings import Settings, supervisor_url
+from daemon.core.settings import Settings, supervisor_url, under_supervisord
 from daemon.core.signals import stop_on_signals
 from daemon.registry.exits import ExitReport, Exits
 from daemon.registry.link import RedisLink
@@ -38,16 +38,16 @@ async def listen(settings: Settings) -> None:
     Raises:
         NotUnderSupervisordError: there is nobody to listen to.
     """
-    url = supervisor_url()
-    if url is None:
+    if not under_supervisord():
         raise NotUnderSupervisordError(
             "supervisord alone can start the event listener", hint="see [eventlistener:exits] in supervisord.conf"
         )
     stop = asyncio.Event()
     stop_on_signals(stop)
     channel = await EventChannel.open()
+    watch = ExitWatch(supervisor_url())
     async with RedisLink(settings.redis) as link:
-        await ExitListener(settings, channel, Reporter(Exits(link)), ExitWatch(url)).run(stop)
+        await ExitListener(settings, channel, Reporter(Exits(link)), watch).run(stop)
 
 
 class ExitListener:

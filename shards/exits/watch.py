@@ -6,6 +6,7 @@ installation each takes up to a second, and so does the start of the program's n
 """
 
 import asyncio
+import http.client
 import os
 import xmlrpc.client
 from functools import partial
@@ -21,8 +22,8 @@ log = structlog.get_logger()
 class ExitWatch:
     """The processes under supervisord, each by a descriptor that becomes readable when it ends."""
 
-    def __init__(self, server_url: str) -> None:
-        """`server_url` is supervisord's, as `unix:///path`."""
+    def __init__(self, server_url: str | None) -> None:
+        """`server_url` is supervisord's, as `unix:///path`; None if it can be asked nothing."""
         self._server_url = server_url
         self._watched: dict[int, int] = {}
         self._wake = asyncio.Event()
@@ -48,8 +49,8 @@ class ExitWatch:
 
     async def _ask(self) -> set[int]:
         try:
-            pids = await asyncio.to_thread(_pids, self._server_url)
-        except (OSError, xmlrpc.client.Error) as error:
+            pids = await asyncio.to_thread(_pids, self._server_url) if self._server_url else set()
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
             if self._answered:
                 log.warning("supervisord does not answer, exits are told up to 2 s later", error=type(error).__name__)
             self._answered = False

@@ -9,15 +9,17 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import httpx
 import pytest
 
+from daemon.core.errors import RedisUnavailableError
 from daemon.core.sections import RedisSettings
 from daemon.embedded.redis import redis_url
 from daemon.registry.exits import ExitReport, Exits
 from daemon.registry.link import RedisLink
 from daemon.registry.wakes import Wakes
-from shards.browser.orphans import write_note
-from shards.browser.procfs import read_stat
+from shards.browser.orphans import live_group, write_note
+from shards.browser.procfs import group_members, read_stat
 from tests.integration.supervision.house import House, until
 
 SHARDS = ["shard_00", "shard_01"]
@@ -55,7 +57,9 @@ async def report(
 ) -> ExitReport:
     deadline_mono_s = time.monotonic() + limit_s
     while True:
-        found = (await Exits(link).all([shard])).get(shard)
+        found = None
+        with contextlib.suppress(RedisUnavailableError):  # it may just be starting
+            found = (await Exits(link).all([shard])).get(shard)
         if found is not None and accept(found):
             return found
         assert time.monotonic() < deadline_mono_s, f"no such report of {shard}: {found}"
@@ -83,6 +87,27 @@ async def test_a_killed_shard_is_reported_as_a_crash_after_its_browsers_are_dead
     assert [(wake.why, wake.shard) for wake in wakes] == [("shard_exit", "shard_00")]
     until(lambda: running.pid("shard:shard_00") not in (0, pid), "another process of that name")
     assert no_event_was_stuck(running)
+
+
+async def test_real_browsers_of_a_killed_shard_are_gone_when_it_is_reported(running: House, link: RedisLink) -> None:
+    async with httpx.AsyncClient(timeout=20) as client:
+        answer = await client.post(
+            f"http://127.0.0.1:{running.port}/api/whatsapp/sessions",
+            json={"workspace_id": "1", "user_id": "1"},
+            headers={"Authorization": f"Bearer {running.environment['API_TOKEN']}"},
+        )
+    assert answer.status_code == 202, answer.text
+
+    def browsers() -> list[tuple[str, int]]:
+        notes = running.home.run_dir.glob("*.chromium/*.pgid")
+        groups = [(note.parent.name.removesuffix(".chromium"), live_group(note)) for note in notes]
+        return [(shard, group) for shard, group in groups if group is not None]
+
+    until(lambda: bool(browsers()), "a Chromium runs")
+    ((shard, group),) = browsers()
+    os.kill(running.pid(f"shard:{shard}"), signal.SIGKILL)
+    assert not (await report(link, shard)).expected
+    assert not group_members(group)
 
 
 async def test_crashes_are_counted(running: House, link: RedisLink) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shards.browser.orphans import sweep_orphans, write_note
+from shards.browser.orphans import end_ownerless, sweep_orphans, write_note
 from shards.browser.procfs import boot_id, read_stat
 
 
@@ -84,3 +84,34 @@ def test_a_directory_that_does_not_exist_holds_no_orphans(tmp_path: Path) -> Non
 
 def test_the_boot_id_is_stable() -> None:
     assert boot_id() == boot_id() != ""
+
+
+def own(note: Path, owner: int, start_ticks: int) -> None:
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"owner": owner, "owner_start_time": start_ticks}))
+
+
+def test_browsers_of_a_living_process_are_spared(tmp_path: Path, child: "subprocess.Popen[bytes]") -> None:
+    write_note(tmp_path / "a.pgid", child.pid)
+    assert end_ownerless(tmp_path) == []
+    assert child.poll() is None
+
+
+def test_browsers_of_a_dead_process_are_ended_and_their_notes_stay(
+    tmp_path: Path, child: "subprocess.Popen[bytes]"
+) -> None:
+    note = tmp_path / "a.pgid"
+    write_note(note, child.pid)
+    # Our own number, but another process's start: the number has gone round.
+    own(note, os.getpid(), 1)
+    assert end_ownerless(tmp_path) == [child.pid]
+    assert child.wait(5) == -signal.SIGKILL
+    assert end_ownerless(tmp_path) == []
+    assert note.exists()
+
+
+def test_a_note_that_names_no_owner_is_left_to_the_sweep(tmp_path: Path, child: "subprocess.Popen[bytes]") -> None:
+    note = tmp_path / "a.pgid"
+    write_note(note, child.pid)
+    own(note, 0, 0)
+    assert end_ownerless(tmp_path) == []
+    assert sweep_orphans(tmp_path) == [child.pid]
