@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.coordinator.asking import ask_shard
+from daemon.coordinator.drains import begin_drain, end_drain, find_shard
 from daemon.coordinator.health import Health, RedisHealth
 from daemon.coordinator.placer import Placer
+from daemon.coordinator.seeing import see_shards
 from daemon.core.clock import utc_now
 from daemon.core.errors import (
     CodeNotAvailableError,
@@ -20,8 +22,8 @@ from daemon.core.errors import (
 )
 from daemon.core.ids import check_id, phone_digits, session_id_for
 from daemon.objectstore.check import StoreHealth
-from daemon.registry.membership import ShardView
 from daemon.registry.registry import Registry
+from daemon.registry.seen import SeenShard
 from daemon.sessions.commands import CommandKind
 from daemon.sessions.record import PairingCode, QrCode, SessionRecord
 from daemon.sessions.states import AT_REST, LOGGED_IN, NEEDS_SCAN, WAITS_FOR_START, Desired, SessionState
@@ -174,6 +176,7 @@ class Directory:
                 session_id, {"status": SessionState.STOPPED, "status_at": utc_now(), "reason": None, "retry_at": None}
             )
         await self._placer.wake(record.shard)
+        await self._placer.hurry(session_id)
         return await self.get(session_id)
 
     async def delete(self, session_id: str) -> None:
@@ -181,6 +184,7 @@ class Directory:
         record = await self.get(session_id)
         await self._registry.records.write_wish(session_id, {"desired": Desired.DELETED})
         await self._placer.wake(record.shard)
+        await self._placer.hurry(session_id)
 
     async def qr(self, session_id: str) -> QrCode:
         """Return the QR code on display.
@@ -230,9 +234,25 @@ class Directory:
         result = await self._ask(record, CommandKind.SEND_TEXT, {"to": to, "text": text})
         return SentMessage(message_id=result["message_id"], ack=result["ack"], timestamp=result["timestamp"])
 
-    async def shards(self) -> tuple[ShardView, ...]:
+    async def shards(self) -> tuple[SeenShard, ...]:
         """Return every shard ever seen."""
-        return await self._registry.shards.all()
+        return await see_shards(self._registry)
+
+    async def shard(self, name: str) -> SeenShard:
+        """Return one shard.
+
+        Raises:
+            ShardNotFoundError: none of this name has ever been seen.
+        """
+        return await find_shard(self._registry, name)
+
+    async def drain(self, name: str) -> SeenShard:
+        """Have a shard give its sessions to others and take none. Idempotent; lasts until `undrain`."""
+        return await begin_drain(self._registry, name)
+
+    async def undrain(self, name: str) -> SeenShard:
+        """Have a shard take sessions again. Idempotent."""
+        return await end_drain(self._registry, name)
 
     async def check_redis(self) -> RedisHealth:
         """Ask Redis."""

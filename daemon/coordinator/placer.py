@@ -1,13 +1,14 @@
-"""Placing sessions on shards: asks the ring, writes the placement, wakes the shard. Used by API and reconcile loop."""
-
-from collections.abc import Mapping
+"""Placing one session as soon as somebody asks for it, and telling shards to look. The reconcile loop does the rest."""
 
 import structlog
 
+from daemon.coordinator.seeing import see_shards
+from daemon.coordinator.standing import stands_of
+from daemon.coordinator.steps import loads_of
+from daemon.core.clock import utc_now
 from daemon.core.errors import BlazzError
-from daemon.placement.plan import Move, MoveWhy
-from daemon.placement.ring import Ring, ShardLoad, choose
-from daemon.registry.membership import ShardView
+from daemon.placement.ring import Ring, choose
+from daemon.registry.placements import Placement
 from daemon.registry.registry import Registry
 from daemon.sessions.commands import CommandKind
 from daemon.sessions.record import SessionRecord
@@ -16,36 +17,33 @@ log = structlog.get_logger()
 
 
 class Placer:
-    """Makes placements."""
+    """Places single sessions."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def loads(self, shards: tuple[ShardView, ...]) -> dict[str, ShardLoad]:
-        """Return what the living shards carry, by the placements made."""
-        return loads_of(
-            shards, await self._registry.records.placed_counts([shard.name for shard in shards if shard.alive])
-        )
-
     async def place_new(self, record: SessionRecord) -> SessionRecord:
-        """Place one session if it has no living shard; without one it stays `pending` for the reconcile loop."""
-        shards = await self._registry.shards.all()
-        if any(shard.name == record.shard for shard in shards if shard.alive):
-            await self.wake(record.shard)
-            return record
+        """Place a session that has no shard, and wake the shard of one that has; else the reconcile loop sees to it."""
+        shards = await see_shards(self._registry)
         if record.shard is not None:
-            return record  # its shard is gone: the reconcile loop knows whether its grace time is over
-        loads = await self.loads(shards)
-        to = choose(record.session_id, Ring(loads.values()), loads)
-        if to is not None:
-            await self.apply(Move(session_id=record.session_id, before=record.shard, to=to, why=MoveWhy.NEW))
+            present = next((shard for shard in shards if shard.name == record.shard), None)
+            if present is not None and present.alive and present.drain is None:
+                await self.wake(record.shard)
+            else:
+                await self.hurry(record.session_id)  # it knows whether that shard is waited for
+            return record
+        stands = stands_of(shards, {}, grace_s=0.0, now=utc_now()).shards
+        counts = await self._registry.records.placed_counts([name for name, stand in stands.items() if stand.alive])
+        loads = loads_of(stands.values(), counts)
+        to = choose(record.session_id, Ring(loads.values()), loads, prefer=record.unsaved)
+        if to is None:
+            await self.hurry(record.session_id)
+            return record
+        placement = Placement(session_id=record.session_id, before=None, to=to)
+        if await self._registry.records.place_many([placement]):
+            log.info("session placed", session_id=record.session_id, shard=to, why="new")
+            await self.wake(to)
         return await self._registry.records.get(record.session_id)
-
-    async def apply(self, move: Move) -> None:
-        """Record one placement and tell the shard; safe to repeat."""
-        await self._registry.records.place(move.session_id, move.to, move.before)
-        log.info("session placed", session_id=move.session_id, shard=move.to, before=move.before)
-        await self.wake(move.to)
 
     async def wake(self, shard: str | None) -> None:
         """Ask a shard to look at its placements now; if this is lost, its next tick does the same."""
@@ -56,11 +54,9 @@ class Placer:
         except BlazzError as error:
             log.debug("wake lost", shard=shard, code=error.code)
 
-
-def loads_of(shards: tuple[ShardView, ...], counts: Mapping[str, int]) -> dict[str, ShardLoad]:
-    """Return the loads of the living shards, given how many sessions are placed on each."""
-    return {
-        shard.name: ShardLoad(name=shard.name, sessions=counts[shard.name], capacity=shard.heartbeat.capacity)
-        for shard in shards
-        if shard.heartbeat is not None
-    }
+    async def hurry(self, session_id: str) -> None:
+        """Ask the leading coordinator to look now; if this is lost, its next full look does the same."""
+        try:
+            await self._registry.wakes.wake("wish", session_id)
+        except BlazzError as error:
+            log.debug("wake lost", session_id=session_id, code=error.code)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from daemon.coordinator.placer import Placer
 from daemon.coordinator.reconcile import Reconciler
 from daemon.coordinator.recovery import Recovery
 from daemon.coordinator.retention import Retention
+from daemon.coordinator.waking import Waking
 from daemon.core.errors import FatalError
 from daemon.core.exit_codes import ExitCode
 from daemon.core.loops import run_every
@@ -68,7 +70,8 @@ class Coordinator:
         self._registry = Registry(settings)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="objectstore")
         self._archives = Archives(object_store_config(settings.object_store), self._executor)
-        self._leadership = Leadership(self._registry, self._who)
+        # Random, because containers may have the same host name and process number.
+        self._leadership = Leadership(self._registry, f"{self._who}-{secrets.token_hex(4)}")
         self._placer = Placer(self._registry)
         # Of its own: a census waits for thousands of answers, and must not keep health checks and marks waiting.
         self._searchers = ThreadPoolExecutor(max_workers=CENSUS_PARALLEL, thread_name_prefix="census")
@@ -88,13 +91,8 @@ class Coordinator:
         stop_on_signals(self._stop)
         listener = self._listen()
         marks = MarkKeeper(self._registry, self._archives, self._leadership, self._stop)
-        reconciler = Reconciler(
-            self._registry,
-            self._placer,
-            self._leadership,
-            grace_s=self._settings.shard.grace_ms / 1000,
-            seen=marks.see,
-        )
+        reconciler = Reconciler(self._registry, self._leadership, self._settings, seen=marks.see)
+        waking = Waking(self._registry.wakes, self._leadership, reconciler.hurry)
         retention = Retention(self._registry, self._archives, self._leadership, self._settings, self._stop)
         look_s = min(_RETENTION_LOOK_S, self._settings.archive.retention_interval_ms / 1000)
         try:
@@ -106,8 +104,10 @@ class Coordinator:
                         reconciler.cycle,
                         name="reconcile",
                         stop=self._stop,
+                        wake=reconciler.wake,
                     )
                 )
+                tasks.create_task(waking.run(self._stop), name="wakes")
                 tasks.create_task(run_every(_MARKS_LOOK_S, marks.cycle, name="marks", stop=self._stop, wake=marks.wake))
                 tasks.create_task(run_every(look_s, retention.cycle, name="retention", stop=self._stop))
                 tasks.create_task(run_every(_RECOVERY_LOOK_S, self._recovery().cycle, name="recovery", stop=self._stop))
@@ -115,6 +115,7 @@ class Coordinator:
                     run_every(_JOBS_LOOK_S, self._restore_work().cycle, name="restore jobs", stop=self._stop)
                 )
                 tasks.create_task(self._deliver(), name="webhooks")
+            await self._leadership.give_up()
         finally:
             await self._registry.close()
             for executor in (self._executor, self._searchers):

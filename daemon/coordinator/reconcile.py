@@ -1,214 +1,127 @@
 """The reconcile loop: look at everything once, plan, then act in steps that are safe to repeat.
 
-It is level-triggered: whatever message was lost, whatever coordinator died half-way, the next look repairs it.
+It is level-triggered: whatever message was lost, whatever coordinator died half-way, the next look repairs it. The
+shards are looked at in each cycle; all sessions only if something changed, was asked for, or is under way, and now and
+then whatever happened.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from daemon.coordinator.acting import Acting
 from daemon.coordinator.leader import Leadership
-from daemon.coordinator.placer import Placer, loads_of
+from daemon.coordinator.placer import Placer
+from daemon.coordinator.seeing import see_shards
+from daemon.coordinator.standing import Stands, stands_of
+from daemon.coordinator.steps import Steps, View, plan_steps
 from daemon.core.clock import mono_s, utc_now
-from daemon.core.errors import ConflictError, SessionNotFoundError
-from daemon.placement.plan import Move, MoveWhy, Placeable, plan_moves
-from daemon.placement.ring import ShardLoad
-from daemon.registry.membership import ShardView
+from daemon.core.settings import Settings
+from daemon.registry.incarnations import incarnation_of
 from daemon.registry.registry import Registry
-from daemon.registry.tombstones import Tombstone
-from daemon.sessions.record import SessionRecord
-from daemon.sessions.states import WAITS_FOR_START, Desired, SessionState
+from daemon.registry.seen import SeenShard
+from daemon.sessions.summary import Summary
 
 log = structlog.get_logger()
 
-_FORGET_AFTER_S = 3600.0
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """Everything one cycle decides on."""
-
-    records: tuple[SessionRecord, ...]
-    shards: tuple[ShardView, ...]
-    loads: Mapping[str, ShardLoad]
-    in_grace: frozenset[str]
-    placed: Mapping[str, frozenset[str]]
-    """The sets of placements of the living shards."""
-    long_gone: frozenset[str] = frozenset()
-    """Shards that have been gone for so long that they will not come back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Steps:
-    """What one cycle does."""
-
-    moves: tuple[Move, ...]
-    finish_delete: tuple[SessionRecord, ...]
-    mark_stopped: tuple[SessionRecord, ...]
-    unplace: tuple[SessionRecord, ...]
-    missing: tuple[Move, ...]
-    """Placements that a record has and its shard's set has not."""
-    extra: frozenset[tuple[str, str]]
-    """(shard, session id) of set members that no record asks for."""
-    forget: tuple[str, ...]
-    """Shards that are gone for good and have nothing placed on them."""
-
-
-def plan_steps(view: View) -> Steps:
-    """Decide what to do about a view."""
-    wanted = tuple(
-        Placeable(session_id=record.session_id, shard=record.shard)
-        for record in view.records
-        if record.desired is Desired.RUNNING and record.status not in WAITS_FOR_START
-    )
-    return Steps(
-        moves=plan_moves(wanted, view.loads, in_grace=view.in_grace),
-        missing=tuple(
-            Move(session_id=record.session_id, before=None, to=record.shard, why=MoveWhy.NEW)
-            for record in view.records
-            if record.shard is not None
-            and record.desired is Desired.RUNNING
-            and record.session_id not in view.placed.get(record.shard, {record.session_id})
-        ),
-        extra=_extra(view),
-        forget=tuple(sorted(view.long_gone - {record.shard for record in view.records})),
-        finish_delete=tuple(record for record in view.records if record.desired is Desired.DELETED),
-        mark_stopped=tuple(
-            record
-            for record in view.records
-            # While a shard holds the lease the write is refused: then it is the shard's to stop it.
-            if record.desired is Desired.STOPPED and record.status is not SessionState.STOPPED
-        ),
-        unplace=tuple(
-            record
-            for record in view.records
-            if record.desired is Desired.STOPPED and record.status is SessionState.STOPPED and record.shard
-        ),
-    )
-
-
-def _extra(view: View) -> frozenset[tuple[str, str]]:
-    where = {record.session_id: record.shard for record in view.records}
-    return frozenset(
-        (shard, session_id)
-        for shard, members in view.placed.items()
-        for session_id in members
-        if where.get(session_id) != shard
-    )
-
 
 class Reconciler:
-    """The loop's state: since when each shard has been gone, by this process's monotonic clock."""
+    """The loop's state: since when each shard has been gone, and what the last look saw."""
 
     def __init__(
         self,
         registry: Registry,
-        placer: Placer,
         leadership: Leadership,
+        settings: Settings,
         *,
-        grace_s: float,
-        seen: Callable[[Sequence[SessionRecord]], None] | None = None,
+        seen: Callable[[Sequence[Summary]], None] | None = None,
     ) -> None:
-        """`seen` is told the records of each look; it must not take long."""
+        """`seen` is told the sessions of each look; it must not take long."""
         self._registry = registry
-        self._seen = seen
-        self._placer = placer
         self._leadership = leadership
-        self._grace_s = grace_s
+        self._acting = Acting(registry, Placer(registry))
+        self._settings = settings.coordinator
+        self._grace_s = settings.shard.grace_ms / 1000
+        self._seen = seen
+        self.wake = asyncio.Event()
+        """Set to begin the next cycle now."""
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew: what this process remembers is no longer true once another coordinator has led."""
         self._gone_since_mono_s: dict[str, float] = {}
-        self._extra_before: frozenset[tuple[str, str]] = frozenset()
+        self._last_stands: Stands | None = None
+        self._full_due_mono_s = 0.0
+
+    def hurry(self) -> None:
+        """Have all sessions looked at now."""
+        self._full_due_mono_s = 0.0
+        self.wake.set()
 
     async def cycle(self) -> None:
-        """Look and act once, if this coordinator leads."""
+        """Look and act once, if this coordinator leads.
+
+        Raises:
+            RedisUnavailableError: some steps may be done; the next cycle goes on.
+        """
         if not await self._leadership.keep():
+            self._forget()
             return
-        await self.apply(plan_steps(await self.look()))
+        stands = await self._look_at_shards()
+        if stands == self._last_stands and mono_s() < self._full_due_mono_s:
+            return
+        # What is asked for from here on is for the next look; if this one fails, the next one is a full one as well.
+        self._last_stands, self._full_due_mono_s = None, mono_s() + self._settings.reconcile_full_ms / 1000
+        view = await self._look(stands)
+        steps = plan_steps(view)
+        await self._acting.apply(steps)
+        if steps.empty and not view.under_way and not _drains_go_on(steps):
+            self._last_stands = stands
 
-    async def look(self) -> View:
+    async def _look_at_shards(self) -> Stands:
+        shards = await see_shards(self._registry)
+        fresh = [s.heartbeat for s in shards if s.heartbeat is not None and s.last != incarnation_of(s.heartbeat)]
+        await self._registry.incarnations.note(fresh)
+        return stands_of(shards, self._note_gone(shards), grace_s=self._grace_s, now=utc_now())
+
+    async def _look(self, stands: Stands) -> View:
         """Return one immutable view."""
-        shards = await self._registry.shards.all()
-        placed = await self._registry.records.placed_sets([shard.name for shard in shards if shard.alive])
-        records = tuple(await self._registry.records.all())
+        # The sets first: a session that is placed between the two reads is then listed once more, which does nothing.
+        alive = [name for name, stand in stands.shards.items() if stand.alive]
+        placed = await self._registry.records.placed_sets(alive)
+        sessions = await self._registry.records.summaries()
         if self._seen is not None:
-            self._seen(records)
+            self._seen(sessions)
         return View(
-            records=records,
-            shards=shards,
-            loads=loads_of(shards, {name: len(members) for name, members in placed.items()}),
-            in_grace=self._note_gone(shards),
+            sessions=sessions,
+            stands=stands,
             placed=placed,
-            long_gone=self._gone_for(_FORGET_AFTER_S),
+            parallel=self._settings.drain_parallel,
+            rebalance=self._settings.rebalance == "on",
         )
 
-    def _note_gone(self, shards: tuple[ShardView, ...]) -> frozenset[str]:
+    def _note_gone(self, shards: Sequence[SeenShard]) -> Mapping[str, float]:
+        """Return for how many seconds each shard that does not live has been gone, by this process's clock."""
         now_mono_s = mono_s()
-        gone = {shard.name for shard in shards if not shard.alive}
-        for name in gone - self._gone_since_mono_s.keys():
+        gone = {shard.name: shard for shard in shards if not shard.alive}
+        for name in gone.keys() - self._gone_since_mono_s.keys():
             self._gone_since_mono_s[name] = now_mono_s
-            log.warning("shard is gone", shard=name, sessions_move_in_s=self._grace_s)
-        for name in self._gone_since_mono_s.keys() - gone:
+            _tell_gone(gone[name], self._grace_s)
+        for name in self._gone_since_mono_s.keys() - gone.keys():
             log.info("shard is back", shard=name, after_s=round(now_mono_s - self._gone_since_mono_s.pop(name), 1))
-        return frozenset(self._gone_since_mono_s) - self._gone_for(self._grace_s)
+        return {name: now_mono_s - since for name, since in self._gone_since_mono_s.items()}
 
-    def _gone_for(self, seconds: float) -> frozenset[str]:
-        now_mono_s = mono_s()
-        return frozenset(name for name, since in self._gone_since_mono_s.items() if now_mono_s - since >= seconds)
 
-    async def apply(self, steps: Steps) -> None:
-        """Do the steps one after another."""
-        for move in steps.moves:
-            await self._unless_gone(self._placer.apply, move)
-        for move in steps.missing:
-            await self._unless_gone(self._placer.apply, move)
-        # A member that no record asks for may be a placement that is being made just now: only one that stays goes.
-        for shard, session_id in sorted(steps.extra & self._extra_before):
-            await self._registry.records.unplace(shard, [session_id])
-        self._extra_before = steps.extra
-        for shard in steps.forget:
-            await self._registry.shards.remove(shard)
-            self._gone_since_mono_s.pop(shard, None)
-            log.info("shard forgotten", shard=shard, gone_for_s=_FORGET_AFTER_S)
-        for record in steps.mark_stopped:
-            await self._unless_gone(self._mark_stopped, record)
-        for record in steps.unplace:
-            await self._unless_gone(self._unplace, record)
-        for record in steps.finish_delete:
-            await self._unless_gone(self._finish_delete, record)
+def _drains_go_on(steps: Steps) -> bool:
+    counts = [drain.count for drain in (steps.drains or {}).values()]
+    return any(count and count.left and count.blocked_reason is None for count in counts)
 
-    async def _unless_gone(self, step: Callable[[_T], Awaitable[None]], what: _T) -> None:
-        try:
-            await step(what)
-        except (SessionNotFoundError, ConflictError) as error:
-            log.debug("step skipped", code=error.code)  # the next look decides anew
 
-    async def _mark_stopped(self, record: SessionRecord) -> None:
-        await self._registry.records.write_at_rest(
-            record.session_id, {"status": SessionState.STOPPED, "status_at": utc_now(), "reason": None}
-        )
-
-    async def _unplace(self, record: SessionRecord) -> None:
-        # A stopped session takes no room on any shard; the ring finds it a place when it is started again.
-        await self._registry.records.place(record.session_id, None, record.shard)
-
-    async def _finish_delete(self, record: SessionRecord) -> None:
-        if await self._registry.leases.held([record.session_id]):
-            await self._placer.wake(record.shard)
-            return
-        # The tombstone first: without it the archives would be found again by a session of the same id.
-        known = await self._registry.leases.known_token(record.session_id) or 0
-        await self._registry.tombstones.put(
-            Tombstone(
-                session_id=record.session_id,
-                workspace_id=record.workspace_id,
-                void_token=max(record.token, known),
-                at=utc_now(),
-            )
-        )
-        # The placement before the record: once the record is gone, a new session of this id may be placed.
-        if record.shard is not None:
-            await self._registry.records.unplace(record.shard, [record.session_id])
-        await self._registry.records.forget(record.session_id)
-        log.info("session deleted", session_id=record.session_id)
+def _tell_gone(shard: SeenShard, grace_s: float) -> None:
+    if shard.exit is None or not shard.ended:
+        log.warning("shard is silent", shard=shard.name, sessions_move_in_s=grace_s)
+    elif shard.crashed:
+        log.error("shard crashed, its sessions move now", shard=shard.name, how=shard.exit.code_text)
+    else:
+        log.warning("shard was stopped", shard=shard.name, how=shard.exit.code_text, sessions_move_in_s=grace_s)

@@ -70,4 +70,6 @@ def stands_of(shards: Sequence[SeenShard], gone_for_s: Mapping[str, float], *, g
 
 def _takes_sessions(shard: SeenShard) -> bool:
     beat = shard.heartbeat
-    return beat is not None and shard.alive and shard.drain is None and not (getattr(beat, "stopping", False) or getattr(beat, "full", False))
+    if beat is None or not shard.alive or shard.drain is not None:
+        return False
+    return not (getattr(beat, "stopping", False) or getattr(beat, "full", False))

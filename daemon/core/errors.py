@@ -121,6 +121,12 @@ class SessionNotFoundError(NotFoundError):
     code = "session_not_found"
 
 
+class ShardNotFoundError(NotFoundError):
+    """No shard with this name has ever been seen, or it is gone for good."""
+
+    code = "shard_not_found"
+
+
 class JobNotFoundError(NotFoundError):
     """No restore job with this id, or it is too old."""
 

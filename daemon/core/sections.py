@@ -159,6 +159,21 @@ class CoordinatorSettings(Section):
     reconcile_interval_ms: Milliseconds = Field(
         1000, ge=100, le=60000, alias="RECONCILE_INTERVAL_MS", description="How often placements are looked at."
     )
+    reconcile_full_ms: Milliseconds = Field(
+        5000,
+        ge=100,
+        le=600000,
+        alias="RECONCILE_FULL_MS",
+        description="How often all sessions are looked at although nothing seems to have changed.",
+    )
+    drain_parallel: int = Field(
+        8, ge=1, le=1000, alias="DRAIN_PARALLEL", description="Most sessions handed from shard to shard at a time."
+    )
+    rebalance: Literal["on", "off"] = Field(
+        "off",
+        alias="REBALANCE",
+        description="Hand over running sessions, DRAIN_PARALLEL at a time, until the shards are evenly full.",
+    )
     recover: Literal["on", "off"] = Field(
         "on",
         alias="RECOVER_SESSIONS",

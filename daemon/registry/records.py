@@ -186,10 +186,6 @@ class Records:
         """
         return await place_many(self._link, placements, at_once=at_once)
 
-    async def place(self, session_id: str, to: str | None, before: str | None) -> None:
-        """Record one placement."""
-        await self.place_many([Placement(session_id=session_id, before=before, to=to)])
-
     async def unplace(self, shard: str, session_ids: Iterable[str]) -> None:
         """Take sessions out of a shard's set of placements."""
         ids = list(session_ids)

@@ -7,6 +7,7 @@ import pytest
 from daemon.core.clock import utc_now
 from daemon.core.errors import ConflictError, DamagedError, SessionNotFoundError, StaleTokenError
 from daemon.registry import keys
+from daemon.registry.placements import Placement
 from daemon.sessions.record import CopyFacts, SessionRecord
 from daemon.sessions.states import Desired, SessionState
 from tests.integration.registry.conftest import Rooms
@@ -107,11 +108,11 @@ async def test_a_held_session_is_not_forgotten_and_its_token_never(rooms: Rooms)
 
 async def test_a_placement_that_was_half_made_is_decided_by_the_record(rooms: Rooms) -> None:
     await rooms.records.create(session())
-    await rooms.records.place("s-1", "shard_00", None)
+    await rooms.records.place_many([Placement(session_id="s-1", before=None, to="shard_00")])
     await rooms.link.text.sadd(keys.placed("shard_01"), "s-1")
     assert [r.session_id for r in await rooms.records.placed_on("shard_00")] == ["s-1"]
     assert await rooms.records.placed_on("shard_01") == []
-    await rooms.records.place("s-1", "shard_01", "shard_00")
+    await rooms.records.place_many([Placement(session_id="s-1", before="shard_00", to="shard_01")])
     assert await rooms.records.placed_counts(["shard_00", "shard_01"]) == {"shard_00": 0, "shard_01": 1}
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.core.errors import SessionNotFoundError
+from daemon.core.errors import SessionNotFoundError, ShardNotFoundError
 from daemon.core.ids import session_id_for
-from daemon.registry.membership import Heartbeat, ShardView
+from daemon.registry.drains import Drain
+from daemon.registry.membership import Heartbeat
+from daemon.registry.seen import SeenShard
 from daemon.sessions.record import PairingCode, QrCode, SessionRecord
 from daemon.sessions.states import Desired, SessionState
 
@@ -53,13 +55,13 @@ class ObjectStoreHealth:
     error: str | None = None
 
 
-def alive_shard(name: str) -> ShardView:
+def alive_shard(name: str) -> SeenShard:
     """Return a shard that lives."""
     beat = Heartbeat(
         name=name, host="host-1", pid=1, incarnation="a", started_at=NOW, at=NOW, sessions=3, capacity=200,
         loop_lag_ms=0.1, rss_bytes=1,
     )  # fmt: skip
-    return ShardView(name=name, heartbeat=beat)
+    return SeenShard(name=name, heartbeat=beat)
 
 
 @dataclass
@@ -69,7 +71,7 @@ class DirectoryDouble:
     records: dict[str, SessionRecord] = field(default_factory=dict)
     fails: dict[str, Exception] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
-    views: tuple[ShardView, ...] = (alive_shard("shard_00"), alive_shard("shard_01"))
+    views: tuple[SeenShard, ...] = (alive_shard("shard_00"), alive_shard("shard_01"))
     redis: RedisHealth = field(default_factory=lambda: RedisHealth(connected=True, latency_ms=0.4))
     store: ObjectStoreHealth = field(
         default_factory=lambda: ObjectStoreHealth(bucket="bucket", connected=True, sample_object="workspace_7/x.zip")
@@ -159,9 +161,31 @@ class DirectoryDouble:
         await self.get(session_id)
         return SentMessage(message_id="true_x_1", ack=1, timestamp=1_769_860_800)
 
-    async def shards(self) -> tuple[ShardView, ...]:
+    async def shards(self) -> tuple[SeenShard, ...]:
         self._call("shards")
         return self.views
+
+    async def shard(self, name: str) -> SeenShard:
+        self._call("shard", name)
+        return self._one(name)
+
+    async def drain(self, name: str) -> SeenShard:
+        self._call("drain", name)
+        drained = replace(self._one(name), drain=Drain(since=NOW, total=3))
+        self.views = tuple(drained if view.name == name else view for view in self.views)
+        return drained
+
+    async def undrain(self, name: str) -> SeenShard:
+        self._call("undrain", name)
+        shard = replace(self._one(name), drain=None)
+        self.views = tuple(shard if view.name == name else view for view in self.views)
+        return shard
+
+    def _one(self, name: str) -> SeenShard:
+        for view in self.views:
+            if view.name == name:
+                return view
+        raise ShardNotFoundError("no such shard", shard=name)
 
     async def check_redis(self) -> RedisHealth:
         self._call("check_redis")

@@ -7,7 +7,7 @@ import httpx
 
 from daemon.api.probes import Probes
 from daemon.core.errors import RedisUnavailableError
-from daemon.registry.membership import ShardView
+from daemon.registry.seen import SeenShard
 from tests.unit.api.directory_double import DirectoryDouble, ObjectStoreHealth, RedisHealth, alive_shard
 
 DOWN = RedisHealth(connected=False, error="Redis did not answer")
@@ -24,7 +24,7 @@ async def test_all_well(stranger: httpx.AsyncClient) -> None:
 async def test_a_dead_shard_or_store_is_degraded_and_still_200(
     stranger: httpx.AsyncClient, directory: DirectoryDouble
 ) -> None:
-    directory.views = (alive_shard("shard_00"), ShardView(name="shard_01", heartbeat=None))
+    directory.views = (alive_shard("shard_00"), SeenShard(name="shard_01", heartbeat=None))
     answer = await stranger.get("/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["shards"] == {"alive": 1, "total": 2}
@@ -52,7 +52,7 @@ async def test_without_redis_it_is_unhealthy_and_not_ready_but_live(
 
 
 async def test_without_a_shard_it_is_not_ready(stranger: httpx.AsyncClient, directory: DirectoryDouble) -> None:
-    directory.views = (ShardView(name="shard_00", heartbeat=None),)
+    directory.views = (SeenShard(name="shard_00", heartbeat=None),)
     assert (await stranger.get("/health/ready")).status_code == 503
     assert (await stranger.get("/health")).json()["status"] == "unhealthy"
 
