@@ -6,12 +6,11 @@ import structlog
 
 from daemon.core.errors import BlazzError
 from daemon.core.loops import first_done
+from daemon.core.timing import LEADER_TTL_MS
 from daemon.registry import keys
 from daemon.registry.registry import Registry
 
 log = structlog.get_logger()
-
-LEADER_TTL_MS = 10_000
 
 
 class Leadership:

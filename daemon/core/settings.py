@@ -30,6 +30,7 @@ from daemon.core.sections import (
     ShardSettings,
     WebhookSettings,
 )
+from daemon.core.timing import timing_problems
 
 _MASK = "********"
 
@@ -118,6 +119,11 @@ def child_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in passed if name in os.environ}
 
 
+def own_environment() -> dict[str, str]:
+    """Return the environment for a program of ours that needs no settings."""
+    return child_environment() | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+
+
 def under_supervisord() -> bool:
     """Whether supervisord started this process."""
     return "SUPERVISOR_ENABLED" in os.environ
@@ -171,19 +177,7 @@ def _required(settings: Settings) -> list[str]:
 
 def _invariants(settings: Settings) -> list[str]:
     """Check what must hold between settings, or a healthy system would lose its leases."""
-    shard, redis = settings.shard, settings.redis
-    problems = []
-    if shard.lease_renew_interval_ms + 2 * redis.timeout_ms + shard.lease_margin_ms > shard.lease_ttl_ms:
-        problems.append(
-            f"LEASE_TTL_MS={shard.lease_ttl_ms} is too short: it must be at least LEASE_RENEW_INTERVAL_MS"
-            f" + 2 * REDIS_TIMEOUT_MS + LEASE_MARGIN_MS ="
-            f" {shard.lease_renew_interval_ms + 2 * redis.timeout_ms + shard.lease_margin_ms}"
-        )
-    if shard.heartbeat_ttl_ms < 3 * shard.heartbeat_interval_ms:
-        problems.append(
-            f"SHARD_HEARTBEAT_TTL_MS={shard.heartbeat_ttl_ms} is too short: it must be at least"
-            f" 3 * SHARD_HEARTBEAT_INTERVAL_MS = {3 * shard.heartbeat_interval_ms}"
-        )
+    problems = timing_problems(settings.redis, settings.coordinator, settings.shard, settings.backup)
     if settings.browser.chromium_path.name and not settings.browser.chromium_path.is_absolute():
         problems.append(f"CHROMIUM_PATH={str(settings.browser.chromium_path)!r} is not allowed: give an absolute path")
     return problems
