@@ -88,6 +88,7 @@ class LostSessions:
             workspace_id=asked.workspace_id,
             user_id=asked.user_id or facts.metadata.get("user-id"),
             void_token=mark.void_token if mark else 0,
+            # A stop that its mark tells of is undone by this wish; a delete is not.
             newest=refs[0].order,
             backed_up_at=parse_iso(facts.metadata["backed-up-at"]) if "backed-up-at" in facts.metadata else None,
             wished_at=mark.at if mark else None,

@@ -35,7 +35,7 @@ def plan_mending(
     """Decide about one session.
 
     `record` and `grave` are what Redis has of it. `wanted` is what the platform says should run, None when there is no
-    platform to ask: then everything runs that nobody is known to have stopped.
+    platform to ask. What somebody stopped stays stopped either way.
     """
     if record is not None:
         if record.workspace_id == known.workspace_id and record.void_token < known.void_token:
@@ -72,9 +72,10 @@ def recovered(known: KnownSession, desired: Desired, void_token: int, now: datet
 
 
 def _desired(known: KnownSession, wanted: frozenset[str] | None) -> Desired:
-    if wanted is not None:
-        return Desired.RUNNING if known.session_id in wanted else Desired.STOPPED
-    return known.desired or Desired.RUNNING
+    # An explicit stop was asked of us; the platform's list may not have heard of it.
+    if known.desired is Desired.STOPPED or (wanted is not None and known.session_id not in wanted):
+        return Desired.STOPPED
+    return Desired.RUNNING
 
 
 def _tombstone(known: KnownSession, grave: Tombstone | None, now: datetime) -> Tombstone | None:

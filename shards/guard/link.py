@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.core.settings import child_environment
+from daemon.core.settings import own_environment
 from shards.guard.watch import IGNORED, MAX_MESSAGE_BYTES
 
 log = structlog.get_logger()
@@ -39,9 +38,6 @@ class Guard:
         # Messages are kept apart and written whole or not at all.
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        environment = child_environment()
-        if "PYTHONPATH" in os.environ:
-            environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
         before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
         try:
             with theirs:
@@ -50,7 +46,7 @@ class Guard:
                     [*self._command, "--fd", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env=environment,
+                    env=own_environment(),
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                 )

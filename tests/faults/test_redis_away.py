@@ -71,7 +71,7 @@ async def test_a_short_pause_of_redis_ends_nothing(open_house: Open, redis_url: 
         assert {process.pid for process in house.browsers()} == before
 
 
-async def test_a_stopped_shard_loses_its_session_and_ends_its_own_chromium_when_it_goes_on(
+async def test_a_stopped_shard_loses_its_session_and_its_chromium_and_changes_nothing_when_it_goes_on(
     open_house: Open,
 ) -> None:
     async with open_house(shards=2) as house:
@@ -81,12 +81,24 @@ async def test_a_stopped_shard_loses_its_session_and_ends_its_own_chromium_when_
         house.processes[first].send_signal(signal.SIGSTOP)
         await house.event(session_id, "session_restored")
         after = await house.status(session_id, "connected")
+        # Its guard has ended it, although the shard itself does not run.
+        root = str(house.home / "profiles" / after["shard"])
+        assert all(root in " ".join(process.cmdline()) for process in house.browsers())
+        await house.http.post(f"/api/whatsapp/sessions/{session_id}/backup")
+        stored = (await house.session(session_id))["archive"]
         house.processes[first].send_signal(signal.SIGCONT)
 
-        async def one_left() -> bool:
-            root = str(house.home / "profiles" / after["shard"])
-            return all(root in " ".join(process.info["cmdline"]) for process in house.browsers())
+        async def noticed() -> bool:
+            return "session fenced" in (house.home / f"{first}.log").read_text()
 
-        await until("the old Chromium is gone", one_left, timeout_s=5)
+        await until("the stopped shard has noticed", noticed, timeout_s=10)
+        await house.phone("inbound", phone=phone, **{"from": "5511888880001@c.us"}, body="after")
+        assert (await house.event(session_id, "message"))["data"]["body"] == "after"
         later = await house.session(session_id)
-        assert (later["shard"], later["status"], later["token"]) == (after["shard"], "connected", after["token"])
+        for field in ("shard", "runs_on", "status", "token"):
+            assert later[field] == after[field]
+        assert (later["archive"]["token"], later["archive"]["generation"]) == (stored["token"], stored["generation"])
+        assert house.receiver.kinds(session_id).count("conflict") == 0
+        assert (await house.device(phone))["stale_logins"] == 0
+        told = [event["id"] for event in house.receiver.events]
+        assert len(told) == len(set(told))

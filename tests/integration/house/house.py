@@ -222,7 +222,7 @@ class House:
         found = []
         for process in psutil.process_iter(["cmdline"]):
             line = " ".join(process.info["cmdline"] or [])
-            if "chromium" in line and str(self.home) in line:
+            if f"--user-data-dir={self.home}" in line:
                 found.append(process)
         return found
 

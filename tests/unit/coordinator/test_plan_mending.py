@@ -69,12 +69,15 @@ def test_a_stopped_session_stays_stopped() -> None:
     assert (record.desired, record.status) == (Desired.STOPPED, SessionState.STOPPED)
 
 
-def test_the_platform_decides_what_runs() -> None:
+def test_the_platform_decides_what_runs_except_what_was_stopped_here() -> None:
     stopped = replace(KNOWN, desired=Desired.STOPPED)
-    record = plan_mending(stopped, None, None, wanted=frozenset({"s"}), now=NOW).record
-    assert record is not None and record.desired is Desired.RUNNING
-    record = plan_mending(KNOWN, None, None, wanted=frozenset(), now=NOW).record
-    assert record is not None and record.desired is Desired.STOPPED
+    for known, wanted, desired in (
+        (KNOWN, {"s"}, Desired.RUNNING),
+        (KNOWN, {"other"}, Desired.STOPPED),
+        (stopped, {"s"}, Desired.STOPPED),
+    ):
+        record = plan_mending(known, None, None, wanted=frozenset(wanted), now=NOW).record
+        assert record is not None and record.desired is desired
 
 
 def test_another_services_zip_is_taken_over_only_if_the_platform_says_so() -> None:
