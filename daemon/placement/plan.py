@@ -30,19 +30,21 @@ def plan_moves(
 
     Living sessions move only if they are `movable`, at most `handovers` of them: those on `draining` shards, then, if
     `rebalance` is asked for, some of those on shards above their bound, and some for shards that have far too little.
+    Rebalancing waits while a shard is in its grace time: what it comes back with would have to be evened out again.
     """
     stay = loads.keys() | in_grace
     homeless = sorted((s for s in sessions if s.shard not in stay), key=_by_id)
     emptied = draining & loads.keys()
     leaving = sorted((s for s in sessions if s.shard in emptied and s.movable), key=_by_id) if emptied else []
     del leaving[max(0, handovers) :]
-    if not homeless and not leaving and not rebalance:
+    even_out = rebalance and not in_grace
+    if not homeless and not leaving and not even_out:
         return ()
     usable = [load for load in loads.values() if load.open and load.capacity > 0 and load.name not in draining]
     carried = Carried(usable, len(homeless) + len(leaving))
     moves = [*_place(homeless, carried), *_place(leaving, carried, MoveWhy.DRAIN)]
     left = handovers - sum(move.why is MoveWhy.DRAIN for move in moves)
-    if rebalance and left > 0:
+    if even_out and left > 0:
         moves += _rebalance(sessions, carried, left)
     return tuple(moves)
 

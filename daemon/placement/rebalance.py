@@ -18,6 +18,8 @@ def plan_rebalance(movable: Sequence[Placeable], carried: Carried, budget: int) 
     Of the sessions that could go, those go first which the ring would put elsewhere anyway.
     """
     evening = _Evening(carried)
+    if evening.done:
+        return
     left = budget
     moved: set[str] = set()
     for may_go in (evening.strays_from_too_much, evening.is_on_too_much, evening.belongs_to_short, evening.may_fill):

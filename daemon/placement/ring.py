@@ -18,10 +18,10 @@ LOAD_FACTOR = 1.25
 """No shard is given more than this times its fair share (rounded up)."""
 
 _POINTS_A_DIGEST = 8
-_CAPACITY_A_DIGEST = 2
-"""So a shard has four points for each session that it may carry."""
-_DIGESTS_MAX = 512
-"""Of a shard of 1024 sessions or more, so that no number in a heartbeat can make the ring huge."""
+_CAPACITY_A_DIGEST = 4
+"""So a shard has two points for each session that it may carry: shares of 400 points differ by some 5 %."""
+_DIGESTS_MAX = 2500
+"""Of a shard of 10,000 sessions or more, so that no number in a heartbeat can make the ring huge."""
 _OWNER = 0xFFFF
 """The low bits of a point say whose it is: an index into the names. The rest is from the digest."""
 
