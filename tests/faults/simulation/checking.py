@@ -57,6 +57,10 @@ class LoginCheck:
         """Return the newest state that must not be lost now; (0, 0) when there is none."""
         return self._known.get(session_id, _Known()).durable
 
+    def in_store(self, session_id: str) -> bool:
+        """Whether the object store has a login of it."""
+        return self._known.get(session_id, _Known()).in_store != NOTHING
+
     def _take(self, entry: Entry) -> None:
         known = self._known.setdefault(entry.what, _Known())
         match entry.kind:
@@ -70,10 +74,10 @@ class LoginCheck:
                 known.in_store = max(known.in_store, known.given)
             case Kind.LOSS:
                 for each in self._known.values():
-                    each.in_redis = NOTHING
+                    each.in_redis, each.ended_device = NOTHING, 0  # nor does it know any more what was deleted
             case Kind.DELETING:
                 known.deleting = True
-            case Kind.MADE:
+            case Kind.MADE if known.deleting:
                 known.deleting, known.ended_device = False, known.given[0]
                 known.in_redis = known.in_store = NOTHING
 

@@ -16,7 +16,7 @@ class Kind(StrEnum):
     DELETING = "deleting"
     """A session is to be deleted, or may be: its copies need not be kept any more."""
     MADE = "made"
-    """A session is there again after its delete: no login from before may come back."""
+    """A session was made: after its delete, no login from before may come back."""
     LOGIN = "login"
     """A browser came to the judge, with the state that it has."""
     GIVEN = "given"

@@ -15,20 +15,19 @@ from pydantic import SecretStr
 
 from daemon.core.settings import SECTIONS, Settings
 
-LEASE_TTL_S = 1.5
+LEASE_TTL_S = 2.0
 
 TIMES: Mapping[str, int] = {
     "LEASE_TTL_MS": int(LEASE_TTL_S * 1000),
-    "LEASE_RENEW_INTERVAL_MS": 300,
-    "LEASE_MARGIN_MS": 400,
-    "REDIS_TIMEOUT_MS": 300,
+    "LEASE_RENEW_INTERVAL_MS": 400,
+    "LEASE_MARGIN_MS": 500,
+    "REDIS_TIMEOUT_MS": 400,
     "SHARD_HEARTBEAT_INTERVAL_MS": 200,
-    "SHARD_HEARTBEAT_TTL_MS": 800,
+    "SHARD_HEARTBEAT_TTL_MS": 1000,
     "SHARD_GRACE_MS": 500,
     "RECONCILE_INTERVAL_MS": 200,
     "SHUTDOWN_TIMEOUT_MS": 3000,
     "COMMAND_TIMEOUT_MS": 1000,
-    "SESSION_SETTLE_MS": 600_000,
     "SESSION_HOT_COPY_INTERVAL_MS": 1000,
     "BROWSER_START_TIMEOUT_MS": 5000,
     "SHARD_CAPACITY": 20,
@@ -68,6 +67,8 @@ class Place:
     redis_url: str
     store: Mapping[str, str]
     """Settings of the object store, by their names in the environment."""
+    archives_soon: bool
+    """Archive what is connected at once; else archives are written when a session ends in order."""
 
 
 def quicken() -> None:
@@ -91,6 +92,7 @@ def quick_settings(place: Place) -> Settings:
         **place.store,
         "DATA_ROOT": place.data_root,
         "REDIS_URL": place.redis_url,
+        "SESSION_SETTLE_MS": 0 if place.archives_soon else 600_000,
         "API_TOKEN": "a token of the simulation",
         "COORDINATOR_PORT": 0,
         "LOG_LEVEL": "DEBUG",

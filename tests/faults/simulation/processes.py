@@ -19,7 +19,7 @@ from daemon.embedded.parent import die_with_parent
 
 _REPOSITORY = Path(__file__).parents[3]
 _POLL_S = 0.005
-_READY_S = 10.0
+_READY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

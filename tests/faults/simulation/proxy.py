@@ -24,7 +24,7 @@ class Proxy:
         self._target = target
         self._server: asyncio.Server | None = None
         self._fair = asyncio.Event()
-        self._visits: set[asyncio.Task[None]] = set()
+        self._visits: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def open(self) -> None:
         """Take connections."""
@@ -46,7 +46,8 @@ class Proxy:
             self._server.close()
             self._server = None
         self.path.unlink(missing_ok=True)
-        for visit in list(self._visits):
+        for visit, writer in list(self._visits.items()):
+            writer.transport.abort()
             visit.cancel()
         await asyncio.gather(*self._visits, return_exceptions=True)
         self._fair.set()
@@ -54,32 +55,30 @@ class Proxy:
     async def _listen(self) -> None:
         self._server = await asyncio.start_unix_server(self._visited, self.path)
 
-    async def _visited(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._visits.add(task)
-        ends = [writer]
+    def _visited(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visit = asyncio.create_task(self._join(reader, writer))
+        self._visits[visit] = writer
+        visit.add_done_callback(self._visits.pop)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._fair.wait()
             far_reader, far_writer = await asyncio.open_unix_connection(str(self._target))
-            ends.append(far_writer)
-            ways = [
-                asyncio.ensure_future(self._carry(reader, far_writer)),
-                asyncio.ensure_future(self._carry(far_reader, writer)),
-            ]
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
-        except (OSError, asyncio.CancelledError):
+        except OSError:
+            writer.transport.abort()
             return
+        ways = [
+            asyncio.ensure_future(self._carry(reader, far_writer)),
+            asyncio.ensure_future(self._carry(far_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._visits.discard(task)
-            for end in ends:
-                with contextlib.suppress(RuntimeError):
-                    end.transport.abort()
+            writer.transport.abort()
+            far_writer.transport.abort()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

@@ -20,8 +20,8 @@ from tests.faults.simulation.schedule import Schedule
 from tests.faults.simulation.wishes import Asking
 from tests.faults.simulation.world import World
 
-_CONNECT_ALL_S = 30.0
-_SETTLE_S = 40.0
+_CONNECT_ALL_S = 60.0
+_SETTLE_S = 60.0
 _SEE_MORE_S = 2.0
 _STAYS_S = 0.5
 _POLL_S = 0.1
@@ -51,7 +51,8 @@ async def run_schedule(schedule: Schedule, rig: Rig) -> Verdict:
     """Run a schedule in a world of its own."""
     folder = Path(tempfile.mkdtemp(prefix="sim-", dir="/tmp"))  # short: a socket's path may have 107 bytes only
     world = World(schedule, folder, rig.zygote, rig.store)
-    place = Place(data_root=folder / "asking", redis_url=f"unix://{world.redis.socket}", store=rig.store)
+    redis_url = f"unix://{world.redis.socket}"
+    place = Place(data_root=folder / "asking", redis_url=redis_url, store=rig.store, archives_soon=schedule.lossy)
     asking = Asking(quick_settings(place), world.history, seed=schedule.seed)
     try:
         await world.start()
@@ -80,12 +81,24 @@ class _Trial:
         if not await self._until_settled(_CONNECT_ALL_S, stays_s=0):
             self._wrong = [f"before any fault: {line}" for line in self._wrong]
             return 0.0
+        if self._schedule.lossy and not await self._until_archived():
+            self._wrong = ["before any fault: not all sessions are archived"]
+            return 0.0
         self._world.history.note(Kind.FAULT, "all are connected")
         await self._strike()
         await self._world.heal()
         began_mono_s = time.monotonic()
         await self._until_settled(_SETTLE_S)
         return time.monotonic() - began_mono_s
+
+    async def _until_archived(self) -> bool:
+        """Wait until losing Redis would lose no session."""
+        for _ in range(int(_CONNECT_ALL_S / _POLL_S)):
+            check = LoginCheck.of(self._world.history.entries)
+            if all(check.in_store(session_id) for session_id in self._asking.wanted):
+                return True
+            await asyncio.sleep(_POLL_S)
+        return False
 
     async def _strike(self) -> None:
         began_mono_s = time.monotonic()

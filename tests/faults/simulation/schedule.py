@@ -4,6 +4,8 @@ import random
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tests.faults.simulation.pace import LEASE_TTL_S
+
 FAULTS_LAST_S = 3.0
 REDIS = "redis"
 
@@ -142,4 +144,6 @@ def _how_long(choices: random.Random, blow: Blow) -> float:
     if blow is Blow.JUMP:
         return choices.choice([-86400.0, -30.0, 30.0, 86400.0, 10 * 365 * 86400.0])
     # Around the life of a lease, as that is where everything is decided.
-    return choices.choice([choices.uniform(0.05, 0.5), choices.uniform(0.8, 1.6), choices.uniform(1.6, 3.0)])
+    return LEASE_TTL_S * choices.choice(
+        [choices.uniform(0.02, 0.3), choices.uniform(0.6, 1.0), choices.uniform(1.0, 1.6)]
+    )

@@ -112,6 +112,7 @@ class World:
                     "data_root": str(member.folder),
                     "redis_url": member.redis_url,
                     "store": dict(self._store),
+                    "archives_soon": self._schedule.lossy,
                     "judge": str(self._judge_socket),
                     "log": str(member.log),
                     "clock": str(member.clock),

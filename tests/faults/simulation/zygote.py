@@ -66,7 +66,12 @@ def _live(order: dict[str, Any]) -> int:
     os.dup2(log, 2)
     random.seed(order["seed"])
     try:
-        place = Place(data_root=Path(order["data_root"]), redis_url=order["redis_url"], store=order["store"])
+        place = Place(
+            data_root=Path(order["data_root"]),
+            redis_url=order["redis_url"],
+            store=order["store"],
+            archives_soon=order["archives_soon"],
+        )
         settings = quick_settings(place)
         configure_logs(settings.log, process=order["name"])
         let_jump(Path(order["clock"]))
