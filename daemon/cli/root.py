@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from daemon.cli.failing import report
 from daemon.cli.offered import offered_command, offered_names
 from daemon.cli.restore import restore
+from daemon.cli.shards import shards
 from daemon.core.errors import SettingsError
 from daemon.core.settings import SECTIONS, load_settings
 
@@ -52,6 +53,7 @@ def main() -> None:
 
 
 main.add_command(restore)
+main.add_command(shards)
 
 
 @main.command()

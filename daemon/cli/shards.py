@@ -1,0 +1,168 @@
+"""`blazz shards`: which shards there are, and emptying one, followed to the end."""
+
+import json
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from daemon.cli.client import Coordinator
+from daemon.cli.following import NotFinishedError, Step, follow
+from daemon.core.exit_codes import ExitCode
+
+_PATH = "/api/whatsapp/shards"
+_WIDE = 250
+_REASONS = {
+    "no_open_shard": "no other shard takes sessions",
+    "shards_full": "the other shards are full",
+    "unsaved_state": "the newest state of a session is on this shard's disk only, until the object store takes it",
+}
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print what the API says, as JSON.")
+
+
+@click.group()
+def shards() -> None:
+    """Look at shards, and empty one before its host is taken away."""
+
+
+@shards.command("list")
+@_AS_JSON
+def list_all(as_json: bool) -> None:
+    """List all shards."""
+    with Coordinator() as coordinator:
+        answer = coordinator.get(_PATH)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    table = Table(
+        "shard", "state", "host", "sessions", "starting", "waiting", "lag", "cpu", "memory", "drain", box=None
+    )
+    for shard in answer["shards"]:
+        table.add_row(*_row(shard))
+    console = Console(highlight=False, markup=False)
+    # A table that goes elsewhere than to a terminal is not cut.
+    (console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDE)).print(table)
+
+
+@shards.command()
+@click.argument("name")
+@_AS_JSON
+def show(name: str, as_json: bool) -> None:
+    """Show one shard."""
+    with Coordinator() as coordinator:
+        shard = coordinator.get(f"{_PATH}/{name}")
+    if as_json:
+        click.echo(json.dumps(shard))
+        return
+    flat = {key: value for key, value in shard.items() if not isinstance(value, dict)}
+    for group in ("last_exit", "drain"):
+        flat |= {f"{group}.{key}": value for key, value in (shard[group] or {}).items()}
+    for key, value in flat.items():
+        if value is not None:
+            click.echo(f"{key:<22} {value}")
+
+
+@shards.command()
+@click.argument("name")
+@click.option("--no-wait", is_flag=True, help="Ask for it and do not follow it.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Follow it for so many seconds only.")
+@_AS_JSON
+def drain(name: str, no_wait: bool, timeout_s: float | None, as_json: bool) -> None:
+    """Give a shard's sessions to the others, each with a last backup, and place nothing on it until undrain."""
+    with Coordinator() as coordinator:
+        shard = coordinator.post(f"{_PATH}/{name}/drain")
+        if not no_wait:
+            shard = _followed(coordinator, shard, timeout_s)
+    if as_json:
+        click.echo(json.dumps(shard))
+    else:
+        click.echo(f"{name} is being drained" if no_wait else f"{name} is drained: nothing is placed on it")
+
+
+@shards.command()
+@click.argument("name")
+@_AS_JSON
+def undrain(name: str, as_json: bool) -> None:
+    """Have a shard take sessions again."""
+    with Coordinator() as coordinator:
+        shard = coordinator.post(f"{_PATH}/{name}/undrain")
+    click.echo(json.dumps(shard) if as_json else f"{name} takes sessions again; those that it gave away stay")
+
+
+def _followed(coordinator: Coordinator, shard: dict[str, Any], timeout_s: float | None) -> dict[str, Any]:
+    name, began_mono_s, seen = shard["name"], time.monotonic(), shard
+    first: int | None = None
+
+    def look() -> Step:
+        nonlocal seen, first
+        seen = coordinator.get(f"{_PATH}/{name}")
+        drain = seen["drain"]
+        if drain is None:
+            raise click.ClickException(f"somebody has ended the drain of {name}")
+        if drain["left"] is None:
+            return Step(done=0, total=drain["total"], note="waiting for the leading coordinator", finished=False)
+        todo = drain["left"] + drain["moving"]
+        first = todo if first is None else first
+        total = max(drain["total"], todo)
+        note = _note(drain, handed_over=first - todo, seconds=time.monotonic() - began_mono_s)
+        return Step(done=total - todo, total=total, note=note, finished=todo == 0)
+
+    try:
+        follow(f"draining {name}", look, timeout_s=timeout_s)
+    except NotFinishedError:
+        blocked = _REASONS.get((seen["drain"] or {}).get("blocked_reason") or "", "")
+        click.echo(f"not drained in {timeout_s:g} s{blocked and ': '}{blocked}; it goes on", err=True)
+        raise SystemExit(ExitCode.TEMPORARY) from None
+    except KeyboardInterrupt:
+        click.echo(f"not followed any more; the drain goes on, `blazz shards undrain {name}` ends it", err=True)
+        raise SystemExit(130) from None
+    return seen
+
+
+def _note(drain: dict[str, Any], *, handed_over: int, seconds: float) -> str:
+    if drain["blocked_reason"]:
+        return f"blocked: {_REASONS.get(drain['blocked_reason'], drain['blocked_reason'])}"
+    if handed_over <= 0 or seconds <= 0:
+        return f"{drain['moving']} moving"
+    rate = handed_over / seconds
+    left_s = (drain["left"] + drain["moving"]) / rate
+    return f"{drain['moving']} moving, {rate:.1f} a second, about {left_s:.0f} s left"
+
+
+def _row(shard: dict[str, Any]) -> list[str]:
+    def told(name: str, form: str = "{}") -> str:
+        return form.format(shard[name]) if shard[name] is not None else ""
+
+    drain = shard["drain"]
+    return [
+        shard["name"],
+        _state(shard),
+        told("host"),
+        f"{shard['sessions']} of {shard['capacity']}" if shard["sessions"] is not None else "",
+        told("starting"),
+        told("waiting"),
+        told("loop_lag_ms", "{:.0f} ms"),
+        told("cpu_percent", "{:.0f} %"),
+        f"{shard['rss_bytes'] / 1e6:.0f} MB" if shard["rss_bytes"] is not None else "",
+        _drained(drain) if drain else "",
+    ]
+
+
+def _state(shard: dict[str, Any]) -> str:
+    if not shard["alive"]:
+        return "gone"
+    if shard["stopping"]:
+        return "stopping"
+    if shard["cooling_until"]:
+        return "crashed lately"
+    return "full" if shard["full"] else "up"
+
+
+def _drained(drain: dict[str, Any]) -> str:
+    if drain["left"] is None:
+        return "begun"
+    if not drain["left"] and not drain["moving"]:
+        return "drained"
+    return drain["blocked_reason"] or f"{drain['left']} left, {drain['moving']} moving"
