@@ -102,14 +102,15 @@ class Admission:
         self._episode.over()
 
     def _looking_ended(self, looking: asyncio.Task[None]) -> None:
-        # Nobody may wait for something that does not look any more.
-        error = None if looking.cancelled() else looking.exception()
+        """Let nobody wait for a task that does not look any more; one that ended in order left nobody behind."""
+        if looking is not self._looking or (not looking.cancelled() and looking.exception() is None):
+            return
         for turn in self._queue.values():
             if not turn.done():
-                if error is not None:
-                    turn.set_exception(error)
-                else:
+                if looking.cancelled():
                     turn.cancel()
+                else:
+                    turn.set_exception(looking.exception() or AssertionError)
 
     def _admit_one(self) -> bool:
         """Let the next one in if there is one and it may start."""
