@@ -7,6 +7,7 @@ from its standard input: `leave` gives the oldest slot back, `child` begins a ch
 import asyncio
 import json
 import sys
+from asyncio.subprocess import DEVNULL
 from pathlib import Path
 
 from shards.admission.admission import Admission, Slot
@@ -38,7 +39,7 @@ async def main(directory: str, host_limit: str, sessions: str) -> None:
             if line.strip() == "leave":
                 held.pop(0).leave()
             else:
-                child = await asyncio.create_subprocess_exec("sleep", "60")
+                child = await asyncio.create_subprocess_exec("sleep", "60", stdin=DEVNULL, stdout=DEVNULL)
                 say(child=child.pid)
 
 
