@@ -128,7 +128,7 @@ class House:
     async def __aenter__(self) -> Self:
         await self.standin.start()
         await self.receiver.__aenter__()
-        self.port = _free_port()
+        self.port = free_port()
         self.http.base_url = httpx.URL(f"http://127.0.0.1:{self.port}")
         try:
             await self.prepare()
@@ -350,7 +350,8 @@ def random_phone() -> str:
     return "5511" + str(secrets.randbelow(10**9)).zfill(9)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port that nobody listens on now."""
     import socket
 
     with socket.socket() as probe:
