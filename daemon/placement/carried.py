@@ -1,6 +1,7 @@
 """What each open shard carries while a plan is being made: every move that is planned counts at once."""
 
 from collections.abc import Collection
+from functools import cached_property
 
 from daemon.placement.ring import Ring, ShardLoad, bounds, fair_shares
 
@@ -14,9 +15,14 @@ class Carried:
         self.counts = {load.name: load.sessions for load in usable}
         self.shares = fair_shares(usable, total)
         self.bounds = bounds(usable, total)
-        self.ring = Ring(usable)
+        self._usable = usable
         self._capacity = {load.name: load.capacity for load in usable}
         self._room = sum(max(0, load.capacity - load.sessions) for load in usable)
+
+    @cached_property
+    def ring(self) -> Ring:
+        """The ring of these shards; not made before it is needed, as most looks move nothing."""
+        return Ring(self._usable)
 
     def take(self, session_id: str, prefer: str | None = None) -> str | None:
         """Find a shard for one more session by the rules of `choose`, and count it there; None when all are full."""
