@@ -112,8 +112,9 @@ def _shown(shard: SeenShard) -> ShardBody:
     beat = shard.heartbeat
     if beat is None or not shard.alive:
         return body
-    # What an older shard does not tell stays null.
-    told = {name: getattr(beat, name, None) for name in ShardBody.model_fields.keys() - body.model_fields_set}
+    told = {
+        name: getattr(beat, name) for name in ShardBody.model_fields.keys() - body.model_fields_set - {"last_seen_at"}
+    }
     return body.model_copy(update=told | {"last_seen_at": beat.at})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.coordinator.seeing import lives
 from daemon.core.errors import (
     ActionFailedError,
     BlazzError,
@@ -30,7 +31,7 @@ async def ask_shard(
         SessionNotConnectedError, ActionFailedError: the shard answered that it did not happen.
     """
     ids: dict[str, Any] = {"session_id": record.session_id, "shard": record.shard, "state": record.status}
-    if record.shard is None or not await registry.shards.alive(record.shard):
+    if record.shard is None or not await lives(registry, record.shard):
         raise ShardUnavailableError("the session's shard is down", outcome="not_sent", **ids)
     command = await registry.commands.give(record.shard, kind, record.session_id, arguments)
     reply = await _reply_or_settle(registry, command, timeout_s, ids)

@@ -12,7 +12,7 @@ from daemon.coordinator.asking import ask_shard
 from daemon.coordinator.drains import begin_drain, end_drain, find_shard
 from daemon.coordinator.health import Health, RedisHealth
 from daemon.coordinator.placer import Placer
-from daemon.coordinator.seeing import see_shards
+from daemon.coordinator.seeing import lives, see_shards
 from daemon.core.clock import utc_now
 from daemon.core.errors import (
     CodeNotAvailableError,
@@ -175,8 +175,10 @@ class Directory:
             await self._registry.records.write_at_rest(
                 session_id, {"status": SessionState.STOPPED, "status_at": utc_now(), "reason": None, "retry_at": None}
             )
-        await self._placer.wake(record.shard)
-        await self._placer.hurry(session_id)
+        if await lives(self._registry, record.shard):
+            await self._placer.wake(record.shard)
+        else:
+            await self._placer.hurry(session_id)
         return await self.get(session_id)
 
     async def delete(self, session_id: str) -> None:
@@ -193,7 +195,7 @@ class Directory:
             CodeNotAvailableError: there is none now; `ids` has the state.
         """
         record = await self.get(session_id)
-        shown = record.status in NEEDS_SCAN and record.shard and await self._registry.shards.alive(record.shard)
+        shown = record.status in NEEDS_SCAN and await lives(self._registry, record.shard)
         code = await self._registry.codes.get(session_id) if shown else None
         if not isinstance(code, QrCode):
             raise CodeNotAvailableError(

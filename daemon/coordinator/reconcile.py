@@ -76,7 +76,7 @@ class Reconciler:
         view = await self._look(stands)
         steps = plan_steps(view)
         await self._acting.apply(steps)
-        if steps.empty and not view.under_way and not _drains_go_on(steps):
+        if not steps.pressing and not view.under_way and not _drains_go_on(steps):
             self._last_stands = stands
 
     async def _look_at_shards(self) -> Stands:

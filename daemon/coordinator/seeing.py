@@ -26,3 +26,16 @@ async def see_shards(registry: Registry) -> tuple[SeenShard, ...]:
         )
         for view in views
     )
+
+
+async def lives(registry: Registry, name: str | None) -> bool:
+    """Whether a shard lives, as far as anybody knows; cheap enough to be asked for each command.
+
+    Raises:
+        RedisUnavailableError: nobody knows.
+    """
+    if name is None or not await registry.shards.alive(name):
+        return False
+    if not await registry.exits.all([name]):
+        return True
+    return any(shard.alive for shard in await see_shards(registry) if shard.name == name)

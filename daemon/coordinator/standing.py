@@ -72,4 +72,4 @@ def _takes_sessions(shard: SeenShard) -> bool:
     beat = shard.heartbeat
     if beat is None or not shard.alive or shard.drain is not None:
         return False
-    return not (getattr(beat, "stopping", False) or getattr(beat, "full", False))
+    return not (beat.stopping or beat.full)

@@ -63,7 +63,12 @@ class Steps:
     @property
     def empty(self) -> bool:
         """Whether nothing is left to do."""
-        return not any(getattr(self, part.name) for part in fields(self) if part.name != "drains")
+        return not self.pressing and not self.mark_stopped
+
+    @property
+    def pressing(self) -> bool:
+        """Whether to look again at once. What is to be marked as stopped is mostly still being closed by its shard."""
+        return any(getattr(self, part.name) for part in fields(self) if part.name not in {"drains", "mark_stopped"})
 
 
 def plan_steps(view: View) -> Steps:
