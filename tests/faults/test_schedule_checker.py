@@ -19,34 +19,48 @@ def yard() -> Iterator[Yard]:
 
 
 def schedule(*faults: Fault, wishes: tuple[Asked, ...] = (), breaks: tuple[str, ...] = ()) -> Schedule:
-    return Schedule(seed=1000, shards=2, coordinators=1, sessions=3, faults=faults, wishes=wishes, breaks=breaks)
+    return Schedule(seed=1000, shards=2, coordinators=1, sessions=5, faults=faults, wishes=wishes, breaks=breaks)
 
 
-CUT_OFF = tuple(Fault(at_s=0.0, blow=Blow.HANG, target=f"shard_{n:02d}", for_s=4.0) for n in range(1))
-OLD_COPIES = (
-    tuple(Fault(at_s=1.5, blow=Blow.KILL, target=f"shard_{n:02d}", for_s=0.1) for n in range(2)),
-    tuple(Asked(at_s=0.0, wish=Wish.RESTART, session=n) for n in range(3)),
-)
+CUT_OFF = Fault(at_s=0.0, blow=Blow.HANG, target=SHARD, for_s=5.0)
+STOPPED = Fault(at_s=0.0, blow=Blow.STOP, target=SHARD, for_s=5.0)
+KILLED = tuple(Fault(at_s=1.5, blow=Blow.KILL, target=f"shard_{n:02d}", for_s=0.1) for n in range(2))
+RESTARTED = tuple(Asked(at_s=0.0, wish=Wish.RESTART, session=n) for n in range(5))
+TWO_HOLDERS, STALE_WRITE = "two holders of one session", "a write with a stale token was taken"
 
 
 @pytest.mark.timeout(300)
-async def test_each_break_of_the_product_is_found_and_the_whole_product_passes(yard: Yard) -> None:
-    faults, wishes = OLD_COPIES
+async def test_each_break_of_the_product_is_found(yard: Yard) -> None:
     verdicts = await yard.run(
         [
-            schedule(*CUT_OFF, breaks=("no_fencing",)),
-            schedule(*CUT_OFF, breaks=("no_fencing", "blind_writes")),
-            schedule(*faults, wishes=wishes, breaks=("old_archives",)),
-            schedule(*CUT_OFF),
-            schedule(*faults, wishes=wishes),
+            schedule(CUT_OFF, breaks=("no_guard", "no_fencing")),
+            schedule(CUT_OFF, breaks=("no_guard", "no_fencing", "blind_writes")),
+            schedule(STOPPED, breaks=("no_guard",)),
+            schedule(*KILLED, wishes=RESTARTED, breaks=("old_archives",)),
         ]
     )
-    unfenced, blind, old, *whole = ["\n".join(verdict.broken) for verdict in verdicts]
-    assert "two holders of one session" in unfenced
-    assert "a write with a stale token was taken" not in unfenced
-    assert "a write with a stale token was taken" in blind
+    unfenced, blind, unguarded, old = ["\n".join(verdict.broken) for verdict in verdicts]
+    assert TWO_HOLDERS in unfenced
+    assert STALE_WRITE not in unfenced
+    assert STALE_WRITE in blind
+    assert TWO_HOLDERS in unguarded
     assert "an old state was logged in" in old
-    assert whole == ["", ""]
+
+
+@pytest.mark.timeout(300)
+async def test_the_whole_product_passes_under_the_same_faults_and_the_guard_alone_keeps_holders_apart(
+    yard: Yard,
+) -> None:
+    verdicts = await yard.run(
+        [
+            schedule(CUT_OFF),
+            schedule(STOPPED),
+            schedule(*KILLED, wishes=RESTARTED),
+        ]
+    )
+    assert [verdict.broken for verdict in verdicts] == [(), (), ()]
+    unfenced, *_ = await yard.run([schedule(CUT_OFF, breaks=("no_fencing",))])
+    assert TWO_HOLDERS not in "\n".join(unfenced.broken)
 
 
 def history(*steps: tuple[Kind, dict[str, object]]) -> list[Entry]:

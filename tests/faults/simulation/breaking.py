@@ -3,11 +3,17 @@
 from collections.abc import Callable, Mapping
 
 import daemon.registry.link
+from shards.guard.link import Guard
 from shards.leases import LeaseKeeper
 
 
+def no_guard() -> None:
+    """Have no process beside the shard that ends browsers when the shard cannot."""
+    Guard.start = lambda self: None  # type: ignore[method-assign]
+
+
 def no_fencing() -> None:
-    """Have holders trust their lease for ever: nobody kills a browser whose lease has run out."""
+    """Have shards trust their leases for ever: only their guards end a browser whose lease has run out."""
     LeaseKeeper._fence_overdue = lambda self: None  # type: ignore[method-assign]
     LeaseKeeper._fence = lambda self, item, reason: None  # type: ignore[method-assign]
     LeaseKeeper.valid = lambda self, lease: True  # type: ignore[method-assign]
@@ -39,6 +45,7 @@ def old_archives() -> None:
 
 
 BREAKS: Mapping[str, Callable[[], None]] = {
+    "no_guard": no_guard,
     "no_fencing": no_fencing,
     "blind_writes": blind_writes,
     "old_archives": old_archives,

@@ -170,7 +170,7 @@ class SimulatedBrowser:
     async def open(self, restored: Restored) -> SimulatedOpen:
         """Start the browser on the restored profile."""
         loop = asyncio.get_running_loop()
-        _furnish(self._profile_dir)
+        furnish(self._profile_dir)
         if restored.overlay is not None:
             write_state(str(self._profile_dir), restored.overlay.local_storage["state"])
         ours, theirs = socket.socketpair()
@@ -262,7 +262,7 @@ def _empty_database() -> tuple[tuple[str, bytes], ...]:
     return (("CURRENT", b"MANIFEST-000001\n"), ("MANIFEST-000001", manifest), ("000002.log", b""))
 
 
-def _furnish(profile_dir: Path) -> None:
+def furnish(profile_dir: Path) -> None:
     """Give a new profile the database that every Chromium makes."""
     database = profile_dir / _DATABASE
     if database.exists():
