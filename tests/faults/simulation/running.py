@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,19 +49,27 @@ class Rig:
 
 
 async def run_schedule(schedule: Schedule, rig: Rig) -> Verdict:
-    """Run a schedule in a world of its own."""
+    """Run a schedule in a world of its own; what goes wrong with the world itself counts as broken."""
+    try:
+        return await _run(schedule, rig)
+    except Exception:
+        report = traceback.format_exc()
+        return Verdict(schedule=schedule, broken=("the world itself",), report=report, logins=0, settled_s=0.0)
+
+
+async def _run(schedule: Schedule, rig: Rig) -> Verdict:
     folder = Path(tempfile.mkdtemp(prefix="sim-", dir="/tmp"))  # short: a socket's path may have 107 bytes only
     world = World(schedule, folder, rig.zygote, rig.store)
     redis_url = f"unix://{world.redis.socket}"
     place = Place(data_root=folder / "asking", redis_url=redis_url, store=rig.store, archives_soon=schedule.lossy)
     asking = Asking(quick_settings(place), world.history, seed=schedule.seed)
+    trial = _Trial(schedule, world, asking)
     try:
         await world.start()
-        trial = _Trial(schedule, world, asking)
         settled_s = await trial.run()
     finally:
-        await asking.close()
         await world.end()
+        await asking.close()
     verdict = trial.verdict(settled_s)
     with contextlib.suppress(OSError):
         shutil.rmtree(folder)

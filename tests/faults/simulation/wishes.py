@@ -1,9 +1,12 @@
 """What is asked of sessions as over the API, and what must have come of it in the end."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+
+from redis.exceptions import RedisError
 
 from daemon.coordinator.directory import Directory
 from daemon.coordinator.health import Health
@@ -44,7 +47,8 @@ class Asking:
 
     async def close(self) -> None:
         """Close the line."""
-        await self._registry.close()
+        with contextlib.suppress(RedisError):  # the server is gone
+            await self._registry.close()
         self._executor.shutdown(wait=False)
 
     async def ask(self, wish: Wish, number: int) -> None:
