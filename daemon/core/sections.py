@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from daemon.core.archive_keys import parse_archive_keys
+from daemon.core.redis_address import RedisAddress, parse_redis_address
 
 
 def _port_fits(url: str) -> bool:
@@ -38,10 +39,7 @@ def _http_url(value: str) -> str:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must start with redis://, rediss:// or unix://")
-    if not _port_fits(value.get_secret_value()):
-        raise ValueError("must have a port from 1 to 65535; in a password, / ? # @ are written as %2F %3F %23 %40")
+    parse_redis_address(value.get_secret_value())
     return value
 
 
@@ -110,9 +108,16 @@ class RedisSettings(Section):
     """The one Redis that coordinator and shards meet in."""
 
     url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
-        SecretStr("redis://127.0.0.1:6379/0"), alias="REDIS_URL", description="redis://, rediss:// or unix:// address."
+        SecretStr("redis://127.0.0.1:6379/0"),
+        alias="REDIS_URL",
+        description="redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// address.",
     )
     timeout_ms: Milliseconds = Field(2000, ge=100, le=60000, alias="REDIS_TIMEOUT_MS", description="Limit of one call.")
+
+    @property
+    def address(self) -> RedisAddress:
+        """Where Redis is."""
+        return parse_redis_address(self.url.get_secret_value())
 
     @property
     def timeout_s(self) -> float:

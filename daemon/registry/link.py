@@ -1,20 +1,20 @@
 """The connection to Redis: three clients for three needs, scripts, and one place that translates errors."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import RedisUnavailableError
 from daemon.core.sections import RedisSettings
+from daemon.registry.clients import close_client, make_client
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -27,7 +27,7 @@ def redis_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise RedisUnavailableError(
             f"Redis did not {what}: {type(error).__name__}",
             hint="check that Redis runs and REDIS_URL is right; nothing was lost, it is tried again",
@@ -43,18 +43,13 @@ class RedisLink:
     """Clients of one process: `text` decodes, `binary` does not, `blocking` may wait long for an answer."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=2)
-        url = settings.url.get_secret_value()
-        common: dict[str, Any] = {
-            "socket_connect_timeout": settings.timeout_s,
-            "retry": retry,
-            "health_check_interval": 15,
-        }
-        timeout_s = settings.timeout_s
-        # Any: redis-py types every answer as `bytes | str`, whatever decode_responses says.
-        self.text: Any = Redis.from_url(url, decode_responses=True, socket_timeout=timeout_s, **common)
-        self.binary: Any = Redis.from_url(url, decode_responses=False, socket_timeout=timeout_s, **common)
-        self.blocking: Any = Redis.from_url(url, decode_responses=True, socket_timeout=None, **common)
+        address = settings.address
+        self.kind = address.kind
+        """How Redis is run: `single`, `sentinel` or `cluster`."""
+        limit_s = settings.timeout_s
+        self.text = make_client(address, connect_timeout_s=limit_s, timeout_s=limit_s, decode=True)
+        self.binary = make_client(address, connect_timeout_s=limit_s, timeout_s=limit_s, decode=False)
+        self.blocking = make_client(address, connect_timeout_s=limit_s, timeout_s=None, decode=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,7 +62,7 @@ class RedisLink:
     async def close(self) -> None:
         """Close all connections."""
         for client in (self.text, self.binary, self.blocking):
-            await client.aclose()
+            await close_client(client)
 
     async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run `lua/{script}.lua`; what it takes and returns is in its header.
@@ -84,22 +79,49 @@ class RedisLink:
             return await self.binary.register_script(_script_text(script))(keys=list(keys), args=list(args))
 
     async def run_many(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[Any]:
-        """Run one script for many sessions in one round trip; results in the same order."""
+        """Run one script for many sessions in one round trip (to each master of a cluster); results in that order.
+
+        Raises:
+            RedisUnavailableError: some may have run.
+        """
         with redis_errors(f"run {script}"):
+            if self.kind == "cluster":
+                return await self._run_many_on_cluster(script, calls)
             pipe = self.text.pipeline(transaction=False)
             prepared = self.text.register_script(_script_text(script))
             for keys, args in calls:
                 await prepared(keys=list(keys), args=list(args), client=pipe)
             return list(await pipe.execute())
 
-    @property
-    def kind(self) -> str:
-        """How Redis is run: `single`."""
-        return "single"
+    async def _run_many_on_cluster(
+        self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
+    ) -> list[Any]:
+        text = _script_text(script)
+        try:
+            return await self._send_many(hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), calls)
+        except NoScriptError:
+            # A master that is new or was emptied; every script may be run twice.
+            sha = await self.text.script_load(text)
+            return await self._send_many(str(sha), calls)
+
+    async def _send_many(self, sha: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[Any]:
+        pipe = self.text.pipeline(transaction=False)
+        for keys, args in calls:
+            pipe.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+        return list(await pipe.execute())
 
     async def server_ids(self) -> tuple[str, ...]:
-        """Return the `run_id` of each server."""
+        """Return the `run_id` of each master, in order.
+
+        Raises:
+            RedisUnavailableError: one of them does not answer.
+        """
         with redis_errors("tell its id"):
+            if self.kind == "cluster":
+                told = await self.text.info("server", target_nodes=RedisCluster.PRIMARIES)
+                # Of a cluster with one master redis-py gives the answer itself.
+                answers = [told] if "run_id" in told else list(told.values())
+                return tuple(sorted(str(answer["run_id"]) for answer in answers))
             return (str((await self.text.info("server"))["run_id"]),)
 
     async def ping_ms(self) -> float:

@@ -1,7 +1,6 @@
 """The event listener as a whole: from supervisord's event to the report in Redis."""
 
 import asyncio
-import socket
 from collections import defaultdict
 
 import structlog
@@ -55,6 +54,7 @@ class ExitListener:
 
     def __init__(self, settings: Settings, channel: EventChannel, reporter: Reporter, watch: ExitWatch) -> None:
         self._run_dir = settings.paths.run_dir
+        self._host = settings.shard.host_name
         self._channel = channel
         self._reporter = reporter
         self._watch = watch
@@ -102,7 +102,7 @@ class ExitListener:
                 ExitReport(
                     shard=end.name,
                     holder_prefix=holder if gone else "",
-                    host=socket.gethostname(),
+                    host=self._host,
                     pid=end.pid,
                     expected=end.expected,
                     code_text=end.text,

@@ -1,6 +1,6 @@
 """A registry on a real Redis, emptied for each test."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +15,8 @@ from daemon.registry.link import RedisLink
 from daemon.registry.membership import Membership
 from daemon.registry.records import Records
 from daemon.registry.tombstones import Tombstones
+from tests.servers.redis_cluster import redis_cluster
+from tests.servers.redis_sentinel import redis_sentinel
 
 LEASE_TTL_MS = 600
 
@@ -34,8 +36,24 @@ class Rooms:
         self.tombstones = Tombstones(link)
 
 
-@pytest.fixture
-async def rooms(redis_url: str) -> AsyncIterator[Rooms]:
-    async with RedisLink(RedisSettings(REDIS_URL=SecretStr(redis_url), REDIS_TIMEOUT_MS=2000)) as link:
+@pytest.fixture(scope="session")
+def cluster_url() -> Iterator[str]:
+    """Address of a Redis Cluster of three masters."""
+    with redis_cluster() as cluster:
+        yield cluster.url
+
+
+@pytest.fixture(scope="session")
+def sentinel_url() -> Iterator[str]:
+    """Address of a Redis with a replica and sentinels."""
+    with redis_sentinel() as watched:
+        yield watched.url
+
+
+@pytest.fixture(params=["redis_url", "cluster_url", "sentinel_url"], ids=["single", "cluster", "sentinel"])
+async def rooms(request: pytest.FixtureRequest) -> AsyncIterator[Rooms]:
+    """The same on each way to run Redis."""
+    url: str = request.getfixturevalue(request.param)
+    async with RedisLink(RedisSettings(REDIS_URL=SecretStr(url), REDIS_TIMEOUT_MS=2000)) as link:
         await link.text.flushall()
         yield Rooms(link)

@@ -55,6 +55,10 @@ def _all_kinds(kind: type[BlazzError]) -> set[type[BlazzError]]:
 
 
 def test_the_table_of_codes_is_the_error_tree() -> None:
-    ours = {kind for kind in _all_kinds(BlazzError) if kind.__module__ in {errors.__name__, api_errors.__name__, platform_errors.__name__}}
+    ours = {
+        kind
+        for kind in _all_kinds(BlazzError)
+        if kind.__module__ in {errors.__name__, api_errors.__name__, platform_errors.__name__}
+    }
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
     assert {(code, int(status)) for code, status in rows} == {(kind.code, kind.http_status) for kind in ours}

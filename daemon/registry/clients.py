@@ -1,0 +1,77 @@
+"""Making redis-py clients for the three ways in which Redis is run. No other file knows the difference."""
+
+import socket
+from typing import Any
+
+from redis.asyncio import Redis, Sentinel
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from daemon.core.redis_address import RedisAddress
+
+_RETRIES = 2
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+"""A connection whose other end is gone without a word is noticed after 20 s, also while it waits for an answer."""
+
+
+def make_client(
+    address: RedisAddress, *, connect_timeout_s: float, timeout_s: float | None, decode: bool
+) -> Any:  # redis-py types every answer as `bytes | str`, whatever decode_responses says
+    """Return a client. `timeout_s` limits the wait for one answer, None for blocking reads."""
+    common: dict[str, Any] = {
+        "socket_connect_timeout": connect_timeout_s,
+        "socket_timeout": timeout_s,
+        "decode_responses": decode,
+        "health_check_interval": 15,
+        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=_RETRIES),
+    }
+    match address.kind:
+        case "single" if address.url.startswith("unix"):
+            return Redis.from_url(address.url, **common)
+        case "single":
+            return Redis.from_url(address.url, **common | _keepalive())
+        case "sentinel":
+            return _master(address, common | _keepalive())
+        case "cluster":
+            return _cluster(address, common | _keepalive())
+
+
+def _keepalive() -> dict[str, Any]:
+    return {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+
+
+def _master(address: RedisAddress, common: dict[str, Any]) -> Any:
+    asking = {
+        "socket_connect_timeout": common["socket_connect_timeout"],
+        "socket_timeout": common["socket_connect_timeout"],
+        "username": address.sentinel_username,
+        "password": address.sentinel_password,
+        "ssl": address.tls,
+    }
+    sentinel: Any = Sentinel(list(address.hosts), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]  # redis-py's
+    return sentinel.master_for(
+        address.master, username=address.username, password=address.password, db=address.db, ssl=address.tls, **common
+    )
+
+
+def _cluster(address: RedisAddress, common: dict[str, Any]) -> Any:
+    nodes = [ClusterNode(host, port) for host, port in address.hosts]
+    return RedisCluster(
+        startup_nodes=nodes,
+        username=address.username,
+        password=address.password,
+        ssl=address.tls,
+        **common,
+    )
+
+
+async def close_client(client: Any) -> None:
+    """Close all connections of a client, to the sentinels as well."""
+    if isinstance(client, RedisCluster):
+        await client.aclose()
+        return
+    await client.aclose(close_connection_pool=True)
+    sentinel = getattr(client.connection_pool, "sentinel_manager", None)
+    for asked in sentinel.sentinels if sentinel is not None else ():
+        await asked.aclose(close_connection_pool=True)
