@@ -15,6 +15,7 @@ from daemon.core.loops import cancel_all, run_every
 from daemon.sessions.commands import CommandKind
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import WAITS_FOR_START, Desired
+from daemon.sessions.summary import Summary
 from shards.context import ShardContext
 from shards.runner.ending import Stop
 from shards.runner.runner import SessionRunner
@@ -67,30 +68,28 @@ class Intake:
         Raises:
             RedisUnavailableError: nobody knows what should run; what runs goes on.
         """
-        records = {
-            record.session_id: record
-            for record in await self._shard.registry.records.placed_on(self._shard.identity.name)
-        }
+        here = self._shard.identity.name
+        placed = {found.session_id: found for found in await self._shard.registry.records.placed_summaries(here)}
         if self._draining:
             return
-        records |= await self._not_listed(records)
+        placed |= await self._not_listed(placed)
         for session_id, slot in list(self._slots.items()):
-            why = stop_reason(slot.runner, records.get(session_id), here=self._shard.identity.name)
+            why = stop_reason(slot.runner, placed.get(session_id), here=here)
             if slot.runner is not None and why is not None:
                 slot.runner.request_stop(why)
-            if slot.runner is None and session_id not in records:
+            if slot.runner is None and session_id not in placed:
                 del self._slots[session_id]
-        for record in records.values():
-            if record.shard == self._shard.identity.name:
-                self._start_if_due(record)
+        due = [found.session_id for found in placed.values() if found.shard == here and self._is_due(found)]
+        for record in await self._shard.registry.records.get_many(due):
+            self._start(record)
 
-    async def _not_listed(self, records: Mapping[str, SessionRecord]) -> dict[str, SessionRecord]:
-        """Return the records of sessions that run here and are not listed as placed here.
+    async def _not_listed(self, placed: Mapping[str, Summary]) -> dict[str, Summary]:
+        """Return the summaries of sessions that run here and are not listed as placed here.
 
         One whose record is gone was deleted, or Redis lost its data: then it runs on, and its record is written again.
         """
-        unlisted = [i for i, slot in self._slots.items() if slot.runner is not None and i not in records]
-        found = {record.session_id: record for record in await self._shard.registry.records.get_many(unlisted)}
+        unlisted = [i for i, slot in self._slots.items() if slot.runner is not None and i not in placed]
+        found = {one.session_id: one for one in await self._shard.registry.records.summaries_of(unlisted)}
         for session_id in unlisted:
             runner = self.runner(session_id)
             if session_id not in found and runner is not None:
@@ -113,14 +112,17 @@ class Intake:
         except BlazzError as error:
             log.debug("wake lost", session_id=session_id, code=error.code)
 
-    def _start_if_due(self, record: SessionRecord) -> None:
+    def _is_due(self, found: Summary) -> bool:
+        slot = self._slots.setdefault(found.session_id, Slot())
+        if slot.runner is not None or not should_run(found):
+            return False
+        return mono_s() >= slot.not_before_mono_s or found.serial != slot.not_before_serial
+
+    def _start(self, record: SessionRecord) -> None:
         slot = self._slots.setdefault(record.session_id, Slot())
-        if slot.runner is not None or not should_run(record):
-            return
-        if mono_s() < slot.not_before_mono_s and record.serial == slot.not_before_serial:
-            return
-        slot.runner = SessionRunner(self._shard, record)
-        slot.task = asyncio.create_task(self._run(record.session_id, slot), name=f"session {record.session_id}")
+        if slot.runner is None and not self._draining:
+            slot.runner = SessionRunner(self._shard, record)
+            slot.task = asyncio.create_task(self._run(record.session_id, slot), name=f"session {record.session_id}")
 
     async def _run(self, session_id: str, slot: Slot) -> None:
         runner = slot.runner
@@ -167,12 +169,12 @@ class Intake:
         return sorted(tasks[task] for task in late)
 
 
-def should_run(record: SessionRecord) -> bool:
+def should_run(record: Summary) -> bool:
     """Whether a session placed here should be running."""
     return record.desired is Desired.RUNNING and record.status not in WAITS_FOR_START
 
 
-def stop_reason(runner: SessionRunner | None, record: SessionRecord | None, *, here: str) -> Stop | None:
+def stop_reason(runner: SessionRunner | None, record: Summary | None, *, here: str) -> Stop | None:
     """Return why a runner must stop, or None when it is as it should be, or when nobody knows."""
     if runner is None or record is None:
         return None

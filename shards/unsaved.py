@@ -1,7 +1,7 @@
 """Storing what could not be stored when a session stopped: its profile is still here, and newer than every copy.
 
-Only sessions at rest that were left clean here, and that nobody has run since. Their lease is taken meanwhile, so that
-they cannot be started in between.
+Only sessions at rest, or handed over, that were left clean here, and that nobody has run since. Their lease is taken
+meanwhile, so that they cannot be started in between.
 """
 
 import asyncio
@@ -84,9 +84,9 @@ class Unsaved:
     def _is_due(self, record: SessionRecord, left: LeftClean, *, archives: bool) -> bool:
         if not self._outages.get(record.session_id, Outage()).over(mono_s()):
             return False
-        at_rest = record.desired is Desired.STOPPED
-        noted = at_rest and record.unsaved == self._shard.identity.name
-        return noted or is_unsaved(record, left.order, archives=archives)
+        here = self._shard.identity.name
+        noted = is_idle(record, here) and record.unsaved == here
+        return noted or is_unsaved(record, left.order, here=here, archives=archives)
 
     async def _left_clean(self, session_id: str) -> LeftClean | None:
         read = partial(read_left_clean, self._shard.layout.profile_dir(session_id))
@@ -136,9 +136,10 @@ class Unsaved:
             record = await shard.registry.records.get(lease.session_id)
             if await self._left_clean(lease.session_id) != left:
                 return
-            if record.desired is not Desired.STOPPED:
+            here = shard.identity.name
+            if not is_idle(record, here):
                 return
-            if not is_unsaved(record, left.order, archives=shard.settings.backup.enabled):
+            if not is_unsaved(record, left.order, here=here, archives=shard.settings.backup.enabled):
                 await self._nothing_unsaved(lease)
                 return
             copier = Copier(shard, record, lease, shard.layout.profile_dir(lease.session_id))
@@ -164,9 +165,14 @@ class Unsaved:
         await self._shard.registry.records.write_held(lease.session_id, lease.token, {"unsaved": None})
 
 
-def is_unsaved(record: SessionRecord, left: tuple[int, int], *, archives: bool) -> bool:
-    """Whether the profile that was left clean as `left` is at rest and newer than what the stores have."""
-    if record.desired is not Desired.STOPPED or left[0] <= record.void_token or left[0] < record.token:
+def is_idle(record: SessionRecord, here: str) -> bool:
+    """Whether the session is not to run on this shard: it is stopped, or placed on another one."""
+    return record.desired is Desired.STOPPED or (record.shard is not None and record.shard != here)
+
+
+def is_unsaved(record: SessionRecord, left: tuple[int, int], *, here: str, archives: bool) -> bool:
+    """Whether the profile that was left clean as `left` is idle here and newer than what the stores have."""
+    if not is_idle(record, here) or left[0] <= record.void_token or left[0] < record.token:
         return False
     stored = record.archive if archives else record.hot_copy
     return stored is None or stored.order < left

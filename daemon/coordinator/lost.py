@@ -131,11 +131,26 @@ class LostSessions:
                 await self._registry.records.write_wish(known.session_id, {"void_token": mending.void_token})
         if mending.record is None or not await self._registry.records.create(mending.record):
             return
+        if await self._deleted_meanwhile(known):
+            return
         if mending.record.desired is Desired.RUNNING:
             tally.begun.append(known.session_id)
             await self._registry.wakes.wake("session", known.session_id)
         else:
             tally.stopped += 1
+
+    async def _deleted_meanwhile(self, known: KnownSession) -> bool:
+        """Take back the record that was just made for a session that was deleted since its tombstone was looked for.
+
+        A delete writes its tombstone before it removes the record, so whatever record ours followed has one by now.
+        """
+        grave = await self._registry.tombstones.get(known.workspace_id, known.session_id)
+        if grave is None or known.newest is None or known.newest[0] > grave.void_token:
+            return False
+        with contextlib.suppress(SessionNotFoundError):
+            wish = {"desired": Desired.DELETED, "void_token": grave.void_token}
+            await self._registry.records.write_wish(known.session_id, wish)
+        return True
 
     def _tell(self, tally: Tally) -> None:
         if mono_s() - tally.told_mono_s >= _TELL_EVERY_S:

@@ -11,7 +11,7 @@ from daemon.registry import keys
 from daemon.registry.codec import record_from_fields, record_to_fields, to_text
 from daemon.registry.link import RedisLink, redis_errors
 from daemon.registry.placements import Placement, place_many
-from daemon.registry.summaries import read_summaries
+from daemon.registry.summaries import read_summaries, summaries_of
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import Desired
 from daemon.sessions.summary import Summary
@@ -214,6 +214,16 @@ class Records:
                 pipe.scard(keys.placed(shard))
             answers = await pipe.execute()
         return dict(zip(shards, answers, strict=True))
+
+    async def summaries_of(self, session_ids: Sequence[str]) -> list[Summary]:
+        """Return the summaries of those of these sessions that exist, in one round trip."""
+        return await summaries_of(self._link, session_ids)
+
+    async def placed_summaries(self, shard: str) -> list[Summary]:
+        """Return the summaries of the sessions whose recorded placement is this shard."""
+        with redis_errors("read placements"):
+            ids = sorted(await self._link.text.smembers(keys.placed(shard)))
+        return [found for found in await self.summaries_of(ids) if found.shard == shard]
 
     async def placed_on(self, shard: str) -> list[SessionRecord]:
         """Return the records of the sessions whose recorded placement is this shard."""

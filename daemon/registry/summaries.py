@@ -15,6 +15,7 @@ _FIELDS = (
     "session_id",
     "workspace_id",
     "desired",
+    "serial",
     "status",
     "shard",
     "moving_from",
@@ -63,20 +64,22 @@ async def summaries_of(link: RedisLink, session_ids: Sequence[str]) -> list[Summ
 
 
 def _parse(values: Sequence[str | None]) -> Summary | None:
-    session_id, workspace_id, desired, status, shard, moving_from, runs_on, unsaved, token, void_token, marked = values
+    read = dict(zip(_FIELDS, values, strict=True))
+    session_id = read["session_id"]
     try:
         return Summary(
             session_id=session_id or "",
-            workspace_id=workspace_id or "",
-            desired=_DESIRED[desired or Desired.RUNNING],
-            status=_STATUS[status or SessionState.PENDING],
-            shard=shard or None,
-            moving_from=moving_from or None,
-            runs_on=runs_on or None,
-            unsaved=unsaved or None,
-            token=int(token or 0),
-            void_token=int(void_token or 0),
-            marked=marked or None,
+            workspace_id=read["workspace_id"] or "",
+            desired=_DESIRED[read["desired"] or Desired.RUNNING],
+            serial=int(read["serial"] or 0),
+            status=_STATUS[read["status"] or SessionState.PENDING],
+            shard=read["shard"] or None,
+            moving_from=read["moving_from"] or None,
+            runs_on=read["runs_on"] or None,
+            unsaved=read["unsaved"] or None,
+            token=int(read["token"] or 0),
+            void_token=int(read["void_token"] or 0),
+            marked=read["marked"] or None,
         )
     except (KeyError, ValueError) as error:
         # One record that cannot be read must not keep all other sessions from being placed.

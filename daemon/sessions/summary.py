@@ -15,6 +15,7 @@ class Summary:
     session_id: str
     workspace_id: str
     desired: Desired
+    serial: int
     status: SessionState
     shard: str | None
     moving_from: str | None

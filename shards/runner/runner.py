@@ -28,7 +28,7 @@ from daemon.registry.leases import Lease
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import SessionRecord
-from daemon.sessions.states import Desired, SessionState
+from daemon.sessions.states import SessionState
 from shards.admission.admission import Slot
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
@@ -37,6 +37,7 @@ from shards.granting import take_lease
 from shards.publisher import Publisher
 from shards.restore.restored import Restored
 from shards.restore.restorer import Restorer
+from shards.runner.beginning import look_again
 from shards.runner.ending import (
     COPIES_DAMAGED,
     LOGGED_OUT,
@@ -190,15 +191,12 @@ class SessionRunner:
         return lease
 
     async def _hold(self, lease: Lease) -> None:
-        # What was read before the wait for slot and lease may be old by now; from here on only we write the state.
-        try:
-            self._record = await self._shard.registry.records.get(self._record.session_id)
-        except SessionNotFoundError:
+        # From here on only we write the state.
+        found = await look_again(self._shard, self._record.session_id, serial=self.serial)
+        if not isinstance(found, SessionRecord):
+            self.pause_s = found
             return
-        if self._record.desired is not Desired.RUNNING or self._record.serial != self.serial:
-            return
-        if self._record.shard != self._shard.identity.name:
-            return  # moved while it waited
+        self._record = found
         publisher = Publisher(
             self._shard.registry.events, self._record, may_tell=partial(self._shard.keeper.valid, lease)
         )

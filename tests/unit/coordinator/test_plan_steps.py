@@ -14,7 +14,7 @@ from daemon.sessions.states import Desired, SessionState
 from daemon.sessions.summary import Summary
 
 SESSION = Summary(
-    session_id="s", workspace_id="1", desired=Desired.RUNNING, status=SessionState.PENDING, shard=None,
+    session_id="s", workspace_id="1", desired=Desired.RUNNING, serial=0, status=SessionState.PENDING, shard=None,
     moving_from=None, runs_on=None, unsaved=None, token=0, void_token=0, marked=None,
 )  # fmt: skip
 UP = replace(SESSION, status=SessionState.CONNECTED, shard="a", runs_on="a")

@@ -36,7 +36,7 @@ def stands(draw: st.DrawFn, name: str) -> Stand:
 @st.composite
 def summaries(draw: st.DrawFn, number: int) -> Summary:
     return Summary(
-        session_id=f"s{number:02d}", workspace_id="w",
+        session_id=f"s{number:02d}", workspace_id="w", serial=0,
         desired=draw(st.sampled_from([Desired.RUNNING, Desired.RUNNING, Desired.RUNNING, *Desired])),
         status=draw(st.sampled_from([SessionState.CONNECTED, SessionState.CONNECTED, *SessionState])),
         shard=draw(SHARD), moving_from=draw(st.one_of(st.none(), st.none(), SHARD)), runs_on=draw(SHARD),
