@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import click
@@ -159,7 +161,9 @@ def _parts(shard_count: int) -> list[list[str]]:
 @contextlib.contextmanager
 def _child(module: str, *arguments: str) -> Iterator[psutil.Process]:
     child = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.DEVNULL, preexec_fn=die_with_parent
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.DEVNULL,
+        preexec_fn=partial(die_with_parent, signal.SIGKILL),
     )
     try:
         yield psutil.Process(child.pid)
