@@ -1,5 +1,6 @@
 """Making redis-py clients for the three ways in which Redis is run. No other file knows the difference."""
 
+import contextlib
 import socket
 from typing import Any
 
@@ -7,6 +8,7 @@ from redis.asyncio import Redis, Sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisClusterException, RedisError
 
 from daemon.core.redis_address import RedisAddress
 
@@ -67,11 +69,14 @@ def _cluster(address: RedisAddress, common: dict[str, Any]) -> Any:
 
 
 async def close_client(client: Any) -> None:
-    """Close all connections of a client, to the sentinels as well."""
-    if isinstance(client, RedisCluster):
-        await client.aclose()
-        return
-    await client.aclose(close_connection_pool=True)
+    """Close all connections of a client, to the sentinels as well; one that hangs is given up without a word."""
+    closing = [client.aclose()] if isinstance(client, RedisCluster) else _closing(client)
+    for step in closing:
+        with contextlib.suppress(RedisError, RedisClusterException, OSError):
+            await step
+
+
+def _closing(client: Any) -> list[Any]:
     sentinel = getattr(client.connection_pool, "sentinel_manager", None)
-    for asked in sentinel.sentinels if sentinel is not None else ():
-        await asked.aclose(close_connection_pool=True)
+    asked = sentinel.sentinels if sentinel is not None else ()
+    return [one.aclose(close_connection_pool=True) for one in (client, *asked)]

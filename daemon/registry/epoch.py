@@ -23,6 +23,8 @@ class Epoch:
     servers: str
     """The `run_id` of each server, joined by commas."""
     age_ms: int
+    lost: bool
+    """Something may have been lost when it began; False when Redis was new, as far as anybody knows."""
 
 
 class Epochs:
@@ -43,8 +45,11 @@ class Epochs:
             RedisUnavailableError: nobody knows.
         """
         servers = ",".join(await self._link.server_ids()) if self._link.kind == "cluster" else ""
-        epoch_id, servers, age_ms = await self._link.run("keep_epoch", [keys.EPOCH], [servers, new_id("epoch")])
-        epoch = Epoch(epoch_id=str(epoch_id), servers=str(servers), age_ms=int(age_ms))
+        known = self._known.epoch_id if self._known else ""
+        epoch_id, servers, age_ms, lost = await self._link.run(
+            "keep_epoch", [keys.EPOCH], [servers, new_id("epoch"), known]
+        )
+        epoch = Epoch(epoch_id=str(epoch_id), servers=str(servers), age_ms=int(age_ms), lost=lost == "1")
         if self._known is not None and self._known.epoch_id != epoch.epoch_id:
             log.warning("Redis was restarted, failed over or emptied; what it says is checked", epoch=epoch.epoch_id)
         self._known = epoch

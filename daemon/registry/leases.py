@@ -87,6 +87,7 @@ class Leases:
                 epoch.servers,
                 epoch.age_ms,
                 _JUMP,
+                int(epoch.lost),
             ],
         )
         return int(answer[0]), str(answer[1]) if len(answer) > 1 else ""

@@ -54,6 +54,19 @@ COPIES_DAMAGED = Ending(status=SessionState.DISCONNECTED, reason="copies_damaged
 LOGIN_NOT_ACCEPTED = Ending(status=SessionState.DISCONNECTED, reason="login_not_accepted")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lived:
+    """How one time in Chromium went. `logged_in` says whether the page was logged in at any moment of it."""
+
+    ending: Ending
+    logged_in: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether WhatsApp did not take the restored login: an older copy may still be good."""
+        return not self.logged_in and self.ending in {LOGIN_NOT_ACCEPTED, LOGGED_OUT}
+
+
 def ending_of_stop(stop: Stop) -> Ending:
     """Return the ending that a stop request means."""
     return _ENDINGS[stop]

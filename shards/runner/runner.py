@@ -7,7 +7,7 @@ what WhatsApp itself declared ended.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -41,9 +41,9 @@ from shards.runner.beginning import look_again
 from shards.runner.ending import (
     COPIES_DAMAGED,
     LOGGED_OUT,
-    LOGIN_NOT_ACCEPTED,
     NOTHING_TO_RESTORE,
     Ending,
+    Lived,
     Stop,
     ending_of_failure,
     ending_of_silence,
@@ -53,6 +53,7 @@ from shards.runner.engine import OpenPage
 from shards.runner.finish import Run, finish
 from shards.runner.notes import SessionNotes
 from shards.runner.orders import Orders, not_done
+from shards.runner.refusal import tell_refused
 from shards.runner.regaining import Regaining
 from shards.runner.turn import wait_for_turn
 from shards.runner.watch import PageWatch
@@ -63,19 +64,6 @@ _DRAIN_EVENTS_S = 5.0
 _LOGOUT_ENDS_S = 20.0
 _AFTER_FENCE_S = 1.0
 _SETTLE_BEFORE_STOP_S = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lived:
-    """How one time in Chromium went. `logged_in` says whether the page was logged in at any moment of it."""
-
-    ending: Ending
-    logged_in: bool = False
-
-    @property
-    def refused(self) -> bool:
-        """Whether WhatsApp did not take the restored login: an older copy may still be good."""
-        return not self.logged_in and self.ending in {LOGIN_NOT_ACCEPTED, LOGGED_OUT}
 
 
 class SessionRunner:
@@ -90,6 +78,7 @@ class SessionRunner:
         self._ended = asyncio.Event()
         self._ending: Ending | None = None
         self._slot: Slot | None = None
+        self._marked_void = 0
         self._fenced = False
         self._task: asyncio.Task[None] | None = None
         self._run: Run | None = None
@@ -183,12 +172,18 @@ class SessionRunner:
             shard.registry.leases,
             self._record.session_id,
             shard.identity.holder,
-            highest_stored=Restorer(shard, self._record).highest_token,
+            highest_stored=self._highest_stored,
             dead_prefix=shard.identity.dead_prefix,
         )
         shard.keeper.hold(lease, asked_boot_s=asked_boot_s, fence=self._fence, on_regained=self._regained)
         log.info("lease taken", token=lease.token)
         return lease
+
+    async def _highest_stored(self) -> int:
+        """Return the highest token outside Redis, which may have forgotten that a login of this id was ended."""
+        mark = await self._shard.archives.get_mark(self._record.workspace_id, self._record.session_id)
+        self._marked_void = mark.void_token if mark else 0
+        return max(self._marked_void, await Restorer(self._shard, self._record).highest_token())
 
     async def _hold(self, lease: Lease) -> None:
         # From here on only we write the state.
@@ -197,6 +192,11 @@ class SessionRunner:
             self.pause_s = found
             return
         self._record = found
+        if self._marked_void > found.void_token:
+            await self._shard.registry.records.write_held(
+                found.session_id, lease.token, {"void_token": self._marked_void}
+            )
+            self._record = replace(found, void_token=self._marked_void)
         publisher = Publisher(
             self._shard.registry.events, self._record, may_tell=partial(self._shard.keeper.valid, lease)
         )
@@ -233,7 +233,7 @@ class SessionRunner:
             lived = await self._live_once(run, restored)
             if lived.refused and restored.order is not None and not self.stopping:
                 older = await run.restorer.restore(self._profile_dir, older_than=restored.order)
-                await self._tell_refused(run, restored, trying_older=older.order is not None)
+                await tell_refused(run.publisher, restored, trying_older=older.order is not None)
                 if older.order is not None:
                     lived = await self._live_once(run, older)
             return lived.ending
@@ -248,20 +248,6 @@ class SessionRunner:
             log.error("session failed", code=error.code, error=str(error), hint=error.hint)
             await self._browser.discard()
             return ending_of_failure(error.code)
-
-    async def _tell_refused(self, run: Run, restored: Restored, *, trying_older: bool) -> None:
-        assert restored.order is not None
-        token, generation = restored.order
-        log.error("restored login was not taken", order=restored.order, trying_older=trying_older)
-        data = {
-            "source": restored.source,
-            "token": token,
-            "generation": generation,
-            "code": LOGIN_NOT_ACCEPTED.reason,
-            "message": "WhatsApp did not take the restored login",
-            "trying_older": trying_older,
-        }
-        await run.publisher.tell(EventKind.RESTORE_FAILED, data)
 
     async def _live_once(self, run: Run, restored: Restored) -> Lived:
         log.info("profile ready", source=restored.source, order=restored.order)

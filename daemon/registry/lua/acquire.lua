@@ -3,7 +3,8 @@
 -- archives say, once every older lease must have run out, and what the record says of copies is forgotten.
 -- KEYS 1 lease, 2 token, 3 epoch of the session, 4 record
 -- ARGV 1 holder, 2 TTL in ms, 3 floor: the highest token in the archives ('' not asked), 4 prefix of holders that are
---      known to be dead ('' none), 5 epoch, 6 its servers, 7 its age in ms, 8 how far to jump above what may be lost
+--      known to be dead ('' none), 5 epoch, 6 its servers, 7 its age in ms, 8 how far to jump above what may be lost,
+--      9 '1' if something may have been lost when the epoch began: even what nobody has seen may be held then
 -- RETURNS {1, token} taken, {0, present holder} held, {-1} another server, {-2} floor needed, {-3, ms} not before
 if not string.find(ARGV[6], string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'), 1, true) then
   return {-1}
@@ -18,7 +19,7 @@ if redis.call('GET', KEYS[3]) ~= ARGV[5] then
     return {-2}
   end
   local highest = math.max(known, tonumber(ARGV[3]))
-  if highest > 0 then
+  if highest > 0 or ARGV[9] == '1' then
     if tonumber(ARGV[7]) < tonumber(ARGV[2]) then
       return {-3, tonumber(ARGV[2]) - tonumber(ARGV[7])}
     end

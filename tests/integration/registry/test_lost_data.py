@@ -200,3 +200,18 @@ async def test_a_new_process_learns_the_same_epoch(rooms: Rooms, server: LosingR
     await rooms.leases.release(lease)
     async with RedisLink(RedisSettings(REDIS_URL=SecretStr(server.url), REDIS_TIMEOUT_MS=2000)) as link:
         assert (await Leases(link, ttl_ms=LEASE_TTL_MS).acquire("s", "b")).token == lease.token + 1
+
+
+async def test_even_a_session_that_nobody_saw_waits_when_others_know_that_data_was_lost(
+    rooms: Rooms, server: LosingRedis
+) -> None:
+    await rooms.leases.acquire("other", "a", floor=0)
+    server.client.flushall()
+    # Its holder may be cut off, and no archive may tell of it.
+    with pytest.raises(RedisLostDataError):
+        await rooms.leases.acquire("s", "b", floor=0)
+    async with RedisLink(RedisSettings(REDIS_URL=SecretStr(server.url), REDIS_TIMEOUT_MS=2000)) as link:
+        with pytest.raises(RedisLostDataError):
+            await Leases(link, ttl_ms=LEASE_TTL_MS).acquire("s", "newcomer", floor=0)
+    lease, _ = await patiently(rooms, "b", 0)
+    assert lease.token > 100
