@@ -63,7 +63,8 @@ class Leases:
             RedisLostDataError: an older holder that Redis has forgotten may still run it; look again after one TTL.
             RedisUnavailableError: nobody knows; it may even have been granted, and then runs out by itself.
         """
-        epoch = await self._epochs.known()
+        # A floor comes after a refusal: then what was known of the epoch may be over.
+        epoch = await (self._epochs.known() if floor is None else self._epochs.read())
         answer, value = await self._ask(session_id, holder, floor, dead_prefix, epoch)
         if answer not in {_GRANTED, _HELD}:
             epoch = await self._epochs.read()
