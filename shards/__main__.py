@@ -19,7 +19,7 @@ def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> s
 
 
 @click.command()
-@click.option("--name", required=True, callback=_name, help="Name of this shard, as shard_00; one process per name.")
+@click.option("--name", required=True, callback=_name, help="As shard_00; SHARD_NAME_PREFIX comes before it.")
 def main(name: str) -> None:
     """Run one shard until it is told to stop."""
 
@@ -28,8 +28,10 @@ def main(name: str) -> None:
         from shards.identity import ShardIdentity
         from shards.process import ShardProcess
 
+        full_name = settings.shard.name_prefix + name
+
         async def run_shard() -> None:
-            with ShardIdentity(name, settings.paths.run_dir, host=settings.shard.host_name) as identity:
+            with ShardIdentity(full_name, settings.paths.run_dir, host=settings.shard.host_name) as identity:
                 await ShardProcess(settings, identity).run()
 
         asyncio.run(run_shard())

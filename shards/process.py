@@ -32,6 +32,7 @@ from shards.leftovers import Leftovers
 from shards.profile.layout import ShardLayout
 from shards.runner.chromium import chromium_engine
 from shards.runner.engine import EngineParts, MakeEngine
+from shards.twins import refuse_twin
 from shards.unsaved import Unsaved
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ class ShardProcess:
         """
         stop_on_signals(self._stop)
         bind_ids(shard=self._identity.name)
+        await refuse_twin(self._registry.shards, self._identity)
         shard = await self._context()
         intake = Intake(shard)
         commanding = Commanding(

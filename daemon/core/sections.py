@@ -204,6 +204,12 @@ class ShardSettings(Section):
     host_name_setting: str = Field(
         "", alias="HOST_NAME", description="Name of this host among the others; default the system's host name."
     )
+    name_prefix: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9_-]{0,40})?$",
+        alias="SHARD_NAME_PREFIX",
+        description="Put before the name of each shard of this host, as eu1-; needed when there are several hosts.",
+    )
     session_memory_bytes: int = Field(
         120_000_000,
         ge=100_000,

@@ -55,6 +55,7 @@ class ExitListener:
     def __init__(self, settings: Settings, channel: EventChannel, reporter: Reporter, watch: ExitWatch) -> None:
         self._run_dir = settings.paths.run_dir
         self._host = settings.shard.host_name
+        self._prefix = settings.shard.name_prefix
         self._channel = channel
         self._reporter = reporter
         self._watch = watch
@@ -85,22 +86,22 @@ class ExitListener:
             ends.create_task(self._report(end))
 
     async def _report(self, end: ProgramEnd) -> None:
-        at = utc_now()
-        async with self._in_order[end.name]:
+        at, name = utc_now(), self._prefix + end.name
+        async with self._in_order[name]:
             try:
-                holder = await asyncio.to_thread(dead_holder, end.name, end.pid, self._run_dir)
+                holder = await asyncio.to_thread(dead_holder, name, end.pid, self._run_dir)
                 if holder is None:
                     return
-                notes_dir = self._run_dir / f"{end.name}.chromium"
+                notes_dir = self._run_dir / f"{name}.chromium"
                 gone = await asyncio.to_thread(end_browsers, notes_dir, timeout_s=_BROWSERS_GONE_S)
             except OSError as error:
                 log.error("what a dead shard left cannot be read, its leases are not freed", error=str(error))
                 holder, gone = "", True
             if not gone:
-                log.error("Chromium processes of a dead shard do not die, its leases are not freed", shard=end.name)
+                log.error("Chromium processes of a dead shard do not die, its leases are not freed", shard=name)
             self._reporter.give(
                 ExitReport(
-                    shard=end.name,
+                    shard=name,
                     holder_prefix=holder if gone else "",
                     host=self._host,
                     pid=end.pid,

@@ -78,3 +78,15 @@ async def only_on(house: HostsHouse, ids: list[str], shard: str, away: Host) -> 
 
     await until("many looks", looked)
     await connected(house, ids, on=shard)
+
+
+async def test_a_second_shard_of_one_name_does_not_start_on_another_host(house: HostsHouse) -> None:
+    first, second = house.shard_names
+    await house.stop(second)
+    # The other host is told to run the name that lives here.
+    command = house.command(second)
+    command[command.index(second)] = first
+    await house.start(second, command)
+    assert await house.processes[second].wait() == 75
+    said = (house.home / f"{second}.log").read_text()
+    assert "shard_name_taken" in said and house.host_of(first).namespace in said
