@@ -74,9 +74,9 @@ class Commands:
         """
         key = keys.command_reply(command.command_id)
         try:
-            with redis_errors("give a reply"):
+            async with self._link.waiting("give a reply") as client:
                 found = await asyncio.wait_for(
-                    self._link.blocking.blpop([key], timeout=timeout_s),
+                    client.blpop([key], timeout=timeout_s),
                     timeout_s + 2,
                 )
         except TimeoutError:
@@ -121,10 +121,8 @@ class Commands:
 
     async def take(self, shard: str, *, block_ms: int) -> list[Received]:
         """Wait up to `block_ms` for new commands."""
-        with redis_errors("read commands"):
-            answer = await self._link.blocking.xreadgroup(
-                _GROUP, shard, {keys.commands(shard): ">"}, count=100, block=block_ms
-            )
+        async with self._link.waiting("read commands") as client:
+            answer = await client.xreadgroup(_GROUP, shard, {keys.commands(shard): ">"}, count=100, block=block_ms)
         return _received(answer)
 
     async def drop(self, shard: str, entry_id: str) -> None:

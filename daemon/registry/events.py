@@ -48,10 +48,8 @@ class EventStream:
 
     async def take(self, consumer: str, count: int, block_ms: int) -> list[tuple[str, Event]]:
         """Wait up to `block_ms` for new events; each goes to one consumer only."""
-        with redis_errors("read events"):
-            answer = await self._link.blocking.xreadgroup(
-                _GROUP, consumer, {keys.EVENTS: ">"}, count=count, block=block_ms
-            )
+        async with self._link.waiting("read events") as client:
+            answer = await client.xreadgroup(_GROUP, consumer, {keys.EVENTS: ">"}, count=count, block=block_ms)
         return _parsed(entries(answer))
 
     async def reclaim(self, consumer: str, idle_ms: int, count: int) -> list[tuple[str, Event]]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,18 @@ class RedisLink:
         """Close all connections."""
         for client in (self.text, self.binary, self.blocking):
             await close_client(client)
+
+    @contextlib.asynccontextmanager
+    async def waiting(self, what: str) -> AsyncIterator[Any]:
+        """Give the client for reads that wait, and translate its errors as `redis_errors` does."""
+        with redis_errors(what):
+            try:
+                yield self.blocking
+            except (RedisError, RedisClusterException, OSError):
+                if self.kind == "cluster":
+                    # To find out which node has a stream, redis-py asks one that it chose once, also when that is dead.
+                    await close_client(self.blocking)
+                raise
 
     async def run(self, script: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run `lua/{script}.lua`; what it takes and returns is in its header.

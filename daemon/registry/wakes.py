@@ -59,8 +59,8 @@ class Wakes:
         """
         # Asked here, because with "$" Redis would tell no id when nothing comes, and the next call would leave a gap.
         after = await self.last_id() if last_id == "$" else last_id
-        with redis_errors("read wakes"):
-            answer = await self._link.blocking.xread({keys.WAKES: after}, count=_TAKEN_AT_ONCE, block=max(1, block_ms))
+        async with self._link.waiting("read wakes") as client:
+            answer = await client.xread({keys.WAKES: after}, count=_TAKEN_AT_ONCE, block=max(1, block_ms))
         found = entries(answer)
         return (found[-1][0] if found else after), [_parse(fields) for _, fields in found]
 

@@ -1,0 +1,93 @@
+"""A whole house on Redis Cluster and on Redis Sentinel, and what happens when a master dies under it."""
+
+import contextlib
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.house.house import House, random_phone, until
+from tests.servers.redis_cluster import redis_cluster
+from tests.servers.redis_sentinel import redis_sentinel
+from tests.servers.s3 import S3Server
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@contextlib.asynccontextmanager
+async def house_on(url: str, s3: S3Server) -> AsyncIterator[House]:
+    home = Path(tempfile.mkdtemp(prefix="h"))
+    try:
+        async with House(home, url, s3.environment(), shards=2) as house:
+            yield house
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def sends(house: House, session_id: str, text: str) -> None:
+    body = {"session_id": session_id, "to": "5511888880001", "message": text}
+
+    async def sent() -> bool:
+        answer = await house.http.post("/api/whatsapp/send", json=body)
+        # Only what certainly did not go out is asked for again.
+        assert answer.status_code == 200 or answer.json()["outcome"] == "not_sent", answer.text
+        return answer.status_code == 200
+
+    await until(f"{text} is sent", sent)
+    assert (await house.sent()).count(text) == 1
+
+
+async def test_the_main_job_on_a_cluster(s3: S3Server) -> None:
+    with redis_cluster() as cluster:
+        async with house_on(cluster.url, s3) as house:
+            phones = [random_phone() for _ in range(3)]
+            ids = [await house.link(f"u{number}", phone) for number, phone in enumerate(phones)]
+            for session_id in ids:
+                await sends(house, session_id, f"to {session_id}")
+            for name in house.shard_names:
+                await house.stop(name, signal.SIGKILL)
+            house.wipe_profiles()
+            for name in house.shard_names:
+                await house.start(name)
+            for session_id, phone in zip(ids, phones, strict=True):
+                await house.event(session_id, "session_restored")
+                await house.status(session_id, "connected")
+                assert (await house.device(phone))["stale_logins"] == 0
+                assert house.receiver.kinds(session_id).count("qr") == 1
+            assert (await house.http.delete(f"/api/whatsapp/sessions/{ids[0]}")).status_code == 204
+
+            async def gone() -> bool:
+                return (await house.http.get(f"/api/whatsapp/sessions/{ids[0]}")).status_code == 404
+
+            await until("deleted", gone)
+
+
+@pytest.mark.parametrize("kind", ["cluster", "sentinel"])
+async def test_sessions_go_on_when_a_master_dies(s3: S3Server, kind: str) -> None:
+    with contextlib.ExitStack() as servers:
+        if kind == "cluster":
+            cluster = servers.enter_context(redis_cluster(replicas=True))
+            url, doomed, kill = cluster.url, cluster.masters[0], cluster.kill
+        else:
+            watched = servers.enter_context(redis_sentinel())
+            url, doomed, kill = watched.url, watched.master(), watched.kill
+        async with house_on(url, s3) as house:
+            phones = [random_phone() for _ in range(2)]
+            ids = [await house.link(f"u{number}", phone) for number, phone in enumerate(phones)]
+            chromium = {process.pid for process in house.browsers()}
+            kill(doomed)
+
+            async def back() -> bool:
+                answers = [await house.http.get(f"/api/whatsapp/sessions/{session_id}") for session_id in ids]
+                return all(answer.status_code == 200 for answer in answers)
+
+            await until("Redis answers again", back)
+            for session_id in ids:
+                await sends(house, session_id, f"after {session_id}")
+                assert house.receiver.kinds(session_id).count("conflict") == 0
+                assert house.receiver.kinds(session_id).count("qr") == 1
+            # A fail-over within the leases' life ends nobody.
+            assert {process.pid for process in house.browsers()} == chromium
