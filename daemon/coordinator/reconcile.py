@@ -14,7 +14,7 @@ from daemon.coordinator.acting import Acting
 from daemon.coordinator.leader import Leadership
 from daemon.coordinator.placer import Placer
 from daemon.coordinator.seeing import see_shards
-from daemon.coordinator.standing import Stands, stands_of
+from daemon.coordinator.standing import Stands, stands_of, with_unknown
 from daemon.coordinator.steps import Steps, View, plan_steps
 from daemon.core.clock import mono_s, utc_now
 from daemon.core.settings import Settings
@@ -51,6 +51,7 @@ class Reconciler:
     def _forget(self) -> None:
         """Begin anew: what this process remembers is no longer true once another coordinator has led."""
         self._gone_since_mono_s: dict[str, float] = {}
+        self._unknown_since_mono_s: dict[str, float] = {}
         self._last_stands: Stands | None = None
         self._full_due_mono_s = 0.0
 
@@ -95,11 +96,25 @@ class Reconciler:
             self._seen(sessions)
         return View(
             sessions=sessions,
-            stands=stands,
+            stands=with_unknown(stands, self._note_unknown(sessions, stands), grace_s=self._grace_s),
             placed=placed,
             parallel=self._settings.drain_parallel,
             rebalance=self._settings.rebalance == "on",
         )
+
+    def _note_unknown(self, sessions: Sequence[Summary], stands: Stands) -> Mapping[str, float]:
+        """Return for how many seconds shards that sessions name have not been known: Redis may have lost them.
+
+        One that lives beats again within a second, and must not lose its sessions meanwhile.
+        """
+        now_mono_s = mono_s()
+        unknown = {session.shard for session in sessions if session.shard} - stands.shards.keys()
+        for name in sorted(unknown - self._unknown_since_mono_s.keys()):
+            log.warning(
+                "sessions are placed on a shard that is not known", shard=name, sessions_move_in_s=self._grace_s
+            )
+        self._unknown_since_mono_s = {name: self._unknown_since_mono_s.get(name, now_mono_s) for name in unknown}
+        return {name: now_mono_s - since for name, since in self._unknown_since_mono_s.items()}
 
     def _note_gone(self, shards: Sequence[SeenShard]) -> Mapping[str, float]:
         """Return for how many seconds each shard that does not live has been gone, by this process's clock."""

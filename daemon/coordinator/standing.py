@@ -1,7 +1,7 @@
 """How each shard stands: whether it lives, takes sessions, may still come back, or has lost what it had. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from daemon.registry.drains import Drain
@@ -66,6 +66,14 @@ def stands_of(shards: Sequence[SeenShard], gone_for_s: Mapping[str, float], *, g
             drain=shard.drain,
         )
     return Stands(shards=stands, hurried=hurried)
+
+
+def with_unknown(stands: Stands, unknown_for_s: Mapping[str, float], *, grace_s: float) -> Stands:
+    """Return the stands with shards that are not known but have sessions: they are waited for as silent ones are."""
+    if not unknown_for_s:
+        return stands
+    unknown = {name: Stand(name=name, in_grace=gone_s < grace_s) for name, gone_s in unknown_for_s.items()}
+    return replace(stands, shards={**stands.shards, **unknown})
 
 
 def _takes_sessions(shard: SeenShard) -> bool:

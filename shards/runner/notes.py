@@ -68,7 +68,8 @@ class SessionNotes:
                 await self._registry.records.regain(self.record, self._lease.token)
                 self._lost = False
                 log.info("session record written again: Redis had lost it", token=self._lease.token)
-            await self._registry.records.write_held(self._lease.session_id, self._lease.token, fields)
+            if fields:
+                await self._registry.records.write_held(self._lease.session_id, self._lease.token, fields)
         except RedisUnavailableError as error:
             log.warning("session state not written yet", code=error.code, fields=sorted(fields))
             return False

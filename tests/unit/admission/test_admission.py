@@ -54,7 +54,7 @@ class Shard:
         self.slots.pop(session_id).leave()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.coordinator.standing import FORGET_AFTER_S, Stand, stands_of
+from daemon.coordinator.standing import FORGET_AFTER_S, Stand, Stands, stands_of, with_unknown
 from daemon.core.clock import utc_now
 from daemon.registry.drains import Drain
 from daemon.registry.exits import ExitReport
@@ -107,3 +107,9 @@ def test_leases_are_not_freed_by_a_number_that_a_living_process_has() -> None:
     by_number = replace(CRASH, holder_prefix="a:i:7-", at=NOW - timedelta(hours=2))
     assert stand(replace(UP, exit=by_number)).alive
     assert stand(replace(UP, exit=by_number)).dead_holder == ""
+
+
+def test_a_shard_that_only_sessions_know_is_waited_for_as_a_silent_one() -> None:
+    stands = with_unknown(Stands(shards={}), {"new": 1.0, "old": 11.0}, grace_s=10.0)
+    assert (stands.shards["new"].in_grace, stands.shards["old"].in_grace) == (True, False)
+    assert not any(stand.alive or stand.open or stand.long_gone for stand in stands.shards.values())
