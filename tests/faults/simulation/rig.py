@@ -55,8 +55,17 @@ async def _calm() -> None:
 @contextlib.contextmanager
 def open_yard(*, buckets: int) -> Iterator[Yard]:
     """Start a zygote and an object store that is good for so many schedules."""
-    # What the runner itself does to sessions is in the history.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     names = [f"sim-{number:04d}" for number in range(buckets)]
-    with zygote() as processes, r2local_server(buckets=names) as store:
+    with _quiet(), zygote() as processes, r2local_server(buckets=names) as store:
         yield Yard(processes, store, names)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Log errors alone: what the runner does to sessions is in the history. Other tests keep their logging."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
