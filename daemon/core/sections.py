@@ -2,74 +2,29 @@
 
 A field's alias is its name in the environment; its description is what `blazz settings`, README and .env.example show.
 Times are milliseconds here because the names were in use before this project; `_s` properties give seconds.
-They are read and checked together in `settings`.
+Their types are in `setting_types`; they are read and checked together in `settings`.
 """
 
 import os
 import shlex
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
 
 from daemon.core.archive_keys import parse_archive_keys
 from daemon.core.redis_address import RedisAddress, parse_redis_address
-
-
-def _port_fits(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
-
-
-def _shell_words(value: str) -> str:
-    shlex.split(value)
-    return value
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not _port_fits(value):
-        raise ValueError("must be a full http:// or https:// address")
-    return value
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    parse_redis_address(value.get_secret_value())
-    return value
-
-
-_DATABASE_SCHEMES = {"mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql", "pgsql", "postgres", "postgresql",
-                     "postgresql+psycopg", "sqlite"}  # fmt: skip
-
-
-def _database_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value()
-    if url and url.partition("://")[0] not in _DATABASE_SCHEMES:
-        raise ValueError("must start with mysql://, mariadb://, pgsql://, postgres:// or sqlite:///")
-    if not _port_fits(url):
-        raise ValueError("must have a port from 1 to 65535; in a password, / ? # @ are written as %2F %3F %23 %40")
-    return value
-
-
-def _archive_keys(value: SecretStr) -> SecretStr:
-    parse_archive_keys(value.get_secret_value())
-    return value
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Milliseconds = Annotated[int, Field(ge=0)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Section(BaseSettings):
-    """Base of all sections: frozen, empty values count as not set, names as they are in the environment."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True)
+from daemon.core.setting_types import (
+    ArchiveKeyList,
+    DatabaseUrl,
+    HttpUrl,
+    Milliseconds,
+    Port,
+    RedisUrl,
+    Section,
+    ShellWords,
+)
 
 
 class PathSettings(Section):
@@ -107,7 +62,7 @@ class LogSettings(Section):
 class RedisSettings(Section):
     """The one Redis that coordinator and shards meet in."""
 
-    url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
+    url: RedisUrl = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         alias="REDIS_URL",
         description="redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// address.",
@@ -275,7 +230,7 @@ class BrowserSettings(Section):
         alias="CHROMIUM_PATH",
         description="Chromium binary: chromium-headless-shell, or /usr/lib/chromium/chromium.",
     )
-    extra_args_line: Annotated[str, AfterValidator(_shell_words)] = Field(
+    extra_args_line: ShellWords = Field(
         "", alias="CHROMIUM_EXTRA_ARGS", description="More Chromium flags, quoted as in a shell."
     )
     sandbox: Literal["auto", "on", "off"] = Field(
@@ -335,7 +290,7 @@ class BackupSettings(Section):
 class ArchiveSettings(Section):
     """Archives: their encryption, how many are kept, and what they may unpack to."""
 
-    keys_text: Annotated[SecretStr, AfterValidator(_archive_keys)] = Field(
+    keys_text: ArchiveKeyList = Field(
         SecretStr(""),
         alias="ARCHIVE_KEYS",
         description="Encrypt archives and hot copies: id:base64 of 32 bytes, newest first; see `blazz keys`.",
@@ -379,7 +334,7 @@ class WebhookSettings(Section):
 class PlatformSettings(Section):
     """Laravel's own database, asked which sessions should run when Redis cannot say."""
 
-    url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+    url: DatabaseUrl = Field(
         SecretStr(""),
         alias="SESSIONS_DATABASE_URL",
         description="mysql://, mariadb://, pgsql://, postgres:// or sqlite:/// address; only read.",

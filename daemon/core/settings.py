@@ -26,10 +26,10 @@ from daemon.core.sections import (
     PathSettings,
     PlatformSettings,
     RedisSettings,
-    Section,
     ShardSettings,
     WebhookSettings,
 )
+from daemon.core.setting_types import Section
 from daemon.core.timing import timing_problems
 
 _MASK = "********"

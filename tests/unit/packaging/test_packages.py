@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.sections import Section
+from daemon.core.setting_types import Section
 from daemon.core.settings import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[3]
