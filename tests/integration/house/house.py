@@ -22,6 +22,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from daemon.webhooks.signature import verify
+from tests.servers.forked import Forked, fork_module
 from tests.standin import StandIn
 
 ROOT = Path(__file__).parents[3]
@@ -117,7 +118,7 @@ class House:
         self.standin = StandIn(sync_ms=200, ref_ttl_ms=20_000)
         self.receiver = Receiver()
         self.shard_names = [f"shard_{i:02d}" for i in range(shards)]
-        self.processes: dict[str, asyncio.subprocess.Process] = {}
+        self.processes: dict[str, asyncio.subprocess.Process | Forked] = {}
         # Tests share a bucket: a session of the same id would find the archives of another test's session.
         self._mark = secrets.token_hex(4)
         self._redis_url = redis_url
@@ -202,9 +203,14 @@ class House:
 
     async def start(self, name: str, command: Sequence[str] | None = None) -> None:
         """Start the coordinator or a shard, or another `command` in its place; its log is `<home>/<name>.log`."""
-        with (self.home / f"{name}.log").open("ab") as log:
+        words, path = [*(command or self.command(name))], self.home / f"{name}.log"
+        if words[:2] == [sys.executable, "-m"]:
+            environment = self.environment_of(name)
+            self.processes[name] = fork_module(words[2:], cwd=self.home, env=environment, log=path)
+            return
+        with path.open("ab") as log:
             self.processes[name] = await asyncio.create_subprocess_exec(
-                *(command or self.command(name)), cwd=self.home, env=self.environment_of(name), stdout=log, stderr=log
+                *words, cwd=self.home, env=self.environment_of(name), stdout=log, stderr=log
             )
 
     async def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:
