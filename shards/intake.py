@@ -178,6 +178,8 @@ def stop_reason(runner: SessionRunner | None, record: Summary | None, *, here: s
     """Return why a runner must stop, or None when it is as it should be, or when nobody knows."""
     if runner is None or record is None:
         return None
+    if record.token < runner.written_token:
+        return None  # Redis fell back to what it was before this run; the renewal of the lease writes the record again
     if record.desired is Desired.DELETED:
         return Stop.DELETED
     if record.desired is Desired.STOPPED:

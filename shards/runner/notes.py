@@ -32,6 +32,8 @@ class SessionNotes:
         self._told: str | None = None
         self._lost = False
         self.record = record
+        self.written_token = 0
+        """Our token, once the record in Redis has it."""
 
     def lost(self) -> None:
         """Note that Redis lost what it knew of the session: all of it is written again at the next flush."""
@@ -70,6 +72,8 @@ class SessionNotes:
                 log.info("session record written again: Redis had lost it", token=self._lease.token)
             if fields:
                 await self._registry.records.write_held(self._lease.session_id, self._lease.token, fields)
+            if "token" in fields:
+                self.written_token = self._lease.token
         except RedisUnavailableError as error:
             log.warning("session state not written yet", code=error.code, fields=sorted(fields))
             return False

@@ -99,6 +99,11 @@ class SessionRunner:
         """Why it was asked to stop, if it was."""
         return self._stop.result() if self._stop.done() else None
 
+    @property
+    def written_token(self) -> int:
+        """The token that the record has since this run began; 0 before. One with a lower token is out of a dump."""
+        return self._run.notes.written_token if self._run is not None else 0
+
     def request_stop(self, why: Stop) -> None:
         """End the run in order; the first request decides."""
         if not self._stop.done():

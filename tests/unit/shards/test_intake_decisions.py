@@ -13,9 +13,16 @@ from shards.intake import should_run, stop_reason
 from shards.runner.ending import Stop, ending_of_failure, ending_of_silence, ending_of_stop, retry_pause_s
 
 RECORD = SessionRecord(
-    session_id="s", workspace_id="1", user_id="2", created_at=utc_now(), status_at=utc_now(), serial=3, shard="here"
+    session_id="s",
+    workspace_id="1",
+    user_id="2",
+    created_at=utc_now(),
+    status_at=utc_now(),
+    serial=3,
+    shard="here",
+    token=7,
 )
-RUNNER: Any = SimpleNamespace(serial=3)
+RUNNER: Any = SimpleNamespace(serial=3, written_token=7)
 
 
 def test_what_is_wanted_runs_whatever_state_a_dead_shard_left() -> None:
@@ -39,9 +46,12 @@ def test_what_is_not_wanted_does_not_run(desired: Desired) -> None:
         (replace(RECORD, desired=Desired.STOPPED), Stop.STOPPED),
         (replace(RECORD, desired=Desired.DELETED), Stop.DELETED),
         (replace(RECORD, serial=4), Stop.RESTART),
+        (replace(RECORD, serial=2, token=6), None),
+        (replace(RECORD, shard="there", token=6), None),
+        (replace(RECORD, desired=Desired.STOPPED, token=6), None),
     ],
 )
-def test_a_runner_stops_when_its_record_says_so_and_not_because_the_record_is_gone(
+def test_a_runner_stops_when_its_record_says_so_and_not_because_it_is_gone_or_older_than_the_run(
     record: SessionRecord | None, why: Stop | None
 ) -> None:
     assert stop_reason(RUNNER, record, here="here") is why
