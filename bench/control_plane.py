@@ -44,6 +44,7 @@ _LOOKS_S = 3600.0
 _SETTLE_S = 10.0
 _LIMIT_S = 3600.0
 _LOOK_S_EACH = 0.0005
+_TELL_EVERY_S = 15.0
 _ROUNDS = 5
 _COMMANDS_SHOWN = 8
 
@@ -130,14 +131,14 @@ async def _measure(
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(_child("bench.crowd", *part)) for part in _parts(shard_count)]
         coordinator = stack.enter_context(_child("daemon"))
-        await _until(_alive, registry, shard_count)
+        await _until(_alive, registry, shard_count, are="shards alive")
         made = 0
         for sessions in steps:
             began_mono_s = time.monotonic()
             await _create(registry, range(made, sessions))
             made = sessions
-            placed_s = await _until(_all_placed, registry, made) - began_mono_s
-            connected_s = await _until(_all_connected, registry, made) - began_mono_s
+            placed_s = await _until(_placed, registry, made, are="sessions placed") - began_mono_s
+            connected_s = await _until(_connected, registry, made, are="sessions connected") - began_mono_s
             await asyncio.sleep(_SETTLE_S)
             cost = await _cost(registry, crowd, coordinator, seconds)
             times = await _reconcile_times(registry, settings)
@@ -181,22 +182,25 @@ async def _create(registry: Registry, numbers: range) -> None:
         await registry.records.create(record)
 
 
-async def _alive(registry: Registry, shard_count: int) -> bool:
-    return sum(shard.alive for shard in await registry.shards.all()) == shard_count
+async def _alive(registry: Registry) -> int:
+    return sum(shard.alive for shard in await registry.shards.all())
 
 
-async def _all_placed(registry: Registry, sessions: int) -> bool:
-    return sum(summary.shard is not None for summary in await registry.records.summaries()) == sessions
+async def _placed(registry: Registry) -> int:
+    return sum(summary.shard is not None for summary in await registry.records.summaries())
 
 
-async def _all_connected(registry: Registry, sessions: int) -> bool:
-    found = await registry.records.summaries()
-    return sum(summary.status is SessionState.CONNECTED for summary in found) == sessions
+async def _connected(registry: Registry) -> int:
+    return sum(summary.status is SessionState.CONNECTED for summary in await registry.records.summaries())
 
 
-async def _until(reached: Callable[[Registry, int], Awaitable[bool]], registry: Registry, count: int) -> float:
-    """Return when it was so. To look costs something as well, so the more sessions the more seldom."""
-    while not await reached(registry, count):
+async def _until(counted: Callable[[Registry], Awaitable[int]], registry: Registry, count: int, *, are: str) -> float:
+    """Return when there were so many. To look costs something as well, so the more sessions the more seldom."""
+    told_mono_s = time.monotonic()
+    while (found := await counted(registry)) != count:
+        if time.monotonic() - told_mono_s >= _TELL_EVERY_S:
+            told_mono_s = time.monotonic()
+            click.echo(f"{found:,} of {count:,} {are}", err=True)
         await asyncio.sleep(max(0.5, count * _LOOK_S_EACH))
     return time.monotonic()
 
