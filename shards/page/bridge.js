@@ -11,7 +11,7 @@
   const SYSTEM = new Set(['ciphertext', 'protocol', 'e2e_notification', 'notification', 'notification_template', 'gp2', 'broadcast_notification', 'newsletter_notification', 'debug', 'call_log']);
   const seen = new Set();
   const uploads = new Map();
-  let missingModules = 0, pairingCode = null, loggedOut = false, logoutReason = null;
+  let modulesMissed = false, missingModules = 0, pairingCode = null, loggedOut = false, logoutReason = null;
 
   const emit = (kind, data) => { try { post(JSON.stringify({ kind, data })); } catch (e) { /* the driver is gone */ } };
   const hint = (source) => emit('state_hint', { source });
@@ -32,6 +32,24 @@
     return true;
   };
 
+  /* ---- WhatsApp's modules ---- */
+  const found = () => !!(attempt(() => WPP.whatsapp.Socket) && attempt(() => WPP.whatsapp.MsgStore));
+  // wa-js takes the first pause of 750 ms for the end of WhatsApp's modules, and what it has not found by then it never
+  // listens to. So modules are hidden from it until those are there without which it knows no session, or for holdMs
+  // should WhatsApp have renamed them.
+  function holdModules() {
+    const debug = WPP.loader && WPP.loader.__debug;
+    if (typeof debug !== 'function') return;
+    const endsAt = performance.now() + options.holdMs;
+    WPP.loader.__debug = () => {
+      const map = debug().modulesMap;
+      const complete = document.readyState !== 'loading' && 'WAWebSocketModel' in map && 'WAWebMsgCollection' in map;
+      if (!complete && performance.now() < endsAt) return { modulesMap: {} };
+      WPP.loader.__debug = debug;
+      return debug();
+    };
+  }
+
   /* ---- facts about the state ---- */
   const consoleError = console.error;
   console.error = function (...args) {
@@ -51,6 +69,7 @@
       post_logout: loggedOut || address.get('post_logout') === '1',
       logout_reason: text(logoutReason) || address.get('logout_reason'),
       missing_modules: missingModules,
+      modules_missed: modulesMissed,
       wa_version: text(attempt(() => window.Debug.VERSION)),
     };
     // Asked any earlier, wa-js complains about every module that the page has not loaded yet.
@@ -116,6 +135,8 @@
     WPP.on('chat.new_message', onMessage);
     WPP.on('chat.msg_ack_change', (change) => { for (const id of change.ids || []) onAck(id, change.ack, change.chat); });
     const onInjected = guard('injected', () => {
+      modulesMissed = !found();
+      if (modulesMissed) return hint('loader.injected');
       WPP.whatsapp.Socket.on('change:state', () => hint('socket'));
       WPP.whatsapp.MsgStore.on('change:ack', (message) => onAck(message.id, message.ack, message.to));
       sweepMessages();
@@ -205,6 +226,7 @@
   };
   Object.defineProperty(window, '__blazz', { value: Object.freeze({ call }), enumerable: false });
 
+  holdModules();
   listen();
   if (new URLSearchParams(location.search).get('post_logout') === '1') onLogout(new URLSearchParams(location.search).get('logout_reason'));
 }

@@ -28,6 +28,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 _PART_BYTES = 1_500_000
 _LOGOUT_POLL_S = 0.2
 _PAGE_MARGIN_S = 2.0
+_RELOADS = 3
 _RECIPIENT = re.compile(r"\d{5,20}|[0-9A-Za-z._-]{1,64}@(c\.us|g\.us|lid|s\.whatsapp\.net|newsletter)", re.ASCII)
 _MESSAGE_ID = re.compile(r"[0-9A-Za-z_.@:-]{8,200}", re.ASCII)
 
@@ -38,6 +39,8 @@ class PageTimeouts:
 
     load_s: float = 60.0
     """From the first command to the page's load event."""
+    modules_s: float = 8.0
+    """How long wa-js waits for WhatsApp's modules."""
     call_s: float = 30.0
     """One call into the page."""
     send_s: float = 30.0
@@ -58,6 +61,8 @@ class WhatsAppPage:
         self.events = PageEvents()
         self.dropped_events = 0
         """How many events were lost because nobody took them from the queue."""
+        self.reloads = 0
+        """How often the page was loaded again, as WhatsApp's modules had come too late for wa-js."""
 
     @classmethod
     async def open(
@@ -90,7 +95,7 @@ class WhatsAppPage:
         connection.on("Runtime.bindingCalled", page._on_binding)
         await cdp("Runtime.enable")
         await cdp("Runtime.addBinding", {"name": BINDING})
-        await cdp("Page.addScriptToEvaluateOnNewDocument", {"source": document_script(bundle, page.origin)})
+        await cdp("Page.addScriptToEvaluateOnNewDocument", {"source": page._script(bundle)})
         await page._load(deadline_mono_s)
         return page
 
@@ -99,7 +104,7 @@ class WhatsAppPage:
 
         Raises:
             PageTimeoutError: the page hangs.
-            BrowserError: the browser or the page is gone.
+            BrowserError: the browser or the page is gone, or wa-js does not find WhatsApp's modules.
         """
         try:
             answer = await evaluate(self._connection, call_expression("snapshot"), timeout_s=self._timeouts.call_s)
@@ -108,6 +113,8 @@ class WhatsAppPage:
         taken = read_snapshot(answer.get("value") if isinstance(answer, dict) else None)
         if taken.state is PageState.CONNECTED:
             self._logout_told = False
+        if taken.modules_missed:
+            await self._load_again()
         return taken
 
     async def pairing_code(self, phone: str) -> str:
@@ -221,6 +228,19 @@ class WhatsAppPage:
             await self._connection.call(loaded.wait(), timeout_s=limit_s, what="load the page")
         finally:
             self._connection.off("Page.loadEventFired", on_load)
+
+    async def _load_again(self) -> None:
+        if self.reloads >= _RELOADS:
+            raise BrowserError(
+                f"wa-js did not find WhatsApp's modules, and not after {_RELOADS} reloads either",
+                hint="the page loads too slowly, or this version of WhatsApp Web needs a newer wa-js",
+            )
+        self.reloads += 1
+        log.warning("WhatsApp's modules came too late for wa-js; the page is loaded again", reloads=self.reloads)
+        await self._connection.cdp("Page.reload", timeout_s=self._timeouts.call_s)
+
+    def _script(self, bundle: Bundle) -> str:
+        return document_script(bundle, self.origin, self._timeouts.modules_s)
 
     async def _call(self, action: str, *args: object) -> Any:
         return await call_bridge(self._connection, action, *args, timeout_s=self._timeouts.call_s)

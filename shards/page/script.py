@@ -30,9 +30,12 @@ def page_origin(url: str) -> str:
 
 
 @cache
-def document_script(bundle: Bundle, origin: str) -> str:
-    """Return what is evaluated at the start of each document; it does nothing in frames and on other origins."""
-    options = {"binding": BINDING}
+def document_script(bundle: Bundle, origin: str, modules_s: float) -> str:
+    """Return what is evaluated at the start of each document; it does nothing in frames and on other origins.
+
+    wa-js is kept from looking for WhatsApp's modules for up to `modules_s` seconds while they are not there.
+    """
+    options = {"binding": BINDING, "holdMs": round(modules_s * 1000)}
     return "\n".join(
         (
             f"if (window === window.top && location.origin === {json.dumps(origin)}) {{",

@@ -49,6 +49,8 @@ class PageSnapshot:
     wa_version: str | None = None
     missing_modules: int = 0
     """How many of WhatsApp's modules wa-js looked for in vain: more than usual means that the site has changed."""
+    modules_missed: bool = False
+    """wa-js began before WhatsApp's modules were there, and will not find its way in this document any more."""
     logout_reason: str | None = None
 
 
@@ -76,6 +78,7 @@ def read_snapshot(raw: object) -> PageSnapshot:
         socket=_text(facts, "socket"),
         wa_version=_text(facts, "wa_version"),
         missing_modules=_count(facts, "missing_modules"),
+        modules_missed=facts.get("modules_missed") is True,
         logout_reason=_text(facts, "logout_reason") if state is PageState.LOGGED_OUT else None,
     )
 
@@ -85,7 +88,7 @@ def _state(facts: Mapping[str, Any]) -> PageState:
     # WhatsApp goes to /?post_logout=1 after a logout. The address stays when somebody logs in there again.
     if facts.get("post_logout") is True and not authenticated:
         return PageState.LOGGED_OUT
-    if facts.get("injected") is not True:
+    if facts.get("injected") is not True or facts.get("modules_missed") is True:
         return PageState.BOOTING
     socket = _text(facts, "socket")
     if socket == "CONFLICT" or facts.get("mode") == "CONFLICT":

@@ -13,6 +13,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "refs": (1, 100),
     "sync_ms": (0, 600_000),
     "cold_ms": (0, 600_000),
+    "stall_ms": (0, 600_000),
     "sw_mb": (0, 200),
     "http_mb": (0, 200),
 }
@@ -26,6 +27,8 @@ class Options:
     refs: int = 6  # QR codes offered before the page goes idle
     sync_ms: int = 1_500  # from log-in to a usable page
     cold_ms: int = 0  # extra delay before the page starts, as on a slow machine
+    stall_ms: int = 0  # how long one of the scripts in the middle is held back, as a bad network does; 0 lets it go
+    deferred: bool = False  # the scripts run once the page has been read
     sw_mb: float = 0.0  # what the service worker caches; the real site stores about 12
     http_mb: float = 0.0  # what goes into the HTTP cache; the real site about 6.6
     csp: bool = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
 from pathlib import Path
 
 from aiohttp import web
@@ -18,6 +20,7 @@ from tests.standin.wire import Wire
 STATIC = Path(__file__).parent / "static"
 WA_VERSION = "2.3000.1045220589"
 SITE_HOST = "web.whatsapp.com"
+STALLING = "connection.js"
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -62,6 +65,8 @@ class Site:
         }
         html = self._static["index.html"].decode().replace("{{NONCE}}", nonce)
         html = html.replace("{{CFG}}", json.dumps(config).replace("<", "\\u003c"))
+        if self._options.deferred:
+            html = html.replace('.js"></script>', '.js" defer></script>')
         return web.Response(text=html, content_type="text/html", headers=self._page_headers(nonce))
 
     def _page_headers(self, nonce: str) -> dict[str, str]:
@@ -75,10 +80,18 @@ class Site:
         return headers
 
     async def _script(self, request: web.Request) -> web.Response:
-        body = self._static.get(request.match_info["name"])
+        name = request.match_info["name"]
+        body = self._static.get(name)
         if body is None:
             raise web.HTTPNotFound()
+        if name == STALLING:
+            await self._stall()
         return script(body, "no-cache")
+
+    async def _stall(self) -> None:
+        ends_at = time.monotonic() + self._options.stall_ms / 1000
+        while self._options.stall_ms > 0 and time.monotonic() < ends_at:
+            await asyncio.sleep(0.02)
 
     async def _service_worker(self, request: web.Request) -> web.Response:
         response = script(self._static["sw.js"], "no-cache")

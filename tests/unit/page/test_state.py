@@ -29,6 +29,7 @@ QR = {"injected": True, "authenticated": False, "mode": "QR", "socket": "UNPAIRE
         ({}, PageState.BOOTING),
         ({"injected": False, "authenticated": True}, PageState.BOOTING),
         ({"injected": True}, PageState.BOOTING),
+        ({**CONNECTED, "modules_missed": True}, PageState.BOOTING),
         ({**QR, "qr": None}, PageState.QR),
         ({**QR, "qr": None, "socket": "UNPAIRED_IDLE"}, PageState.QR),
         ({**QR, "pairing_code": "ABCD1234"}, PageState.PAIRING),
