@@ -34,7 +34,7 @@ class HotCopies:
         """
         answer = await self._link.run_binary(
             "put_hot_copy",
-            [keys.hot_copy(session_id), keys.record(session_id), keys.token(session_id)],
+            _keys(session_id),
             [token, body, HOT_COPY_TTL_MS if evictable else 0, to_text(facts)],
         )
         check_held_answer(answer, session_id, token)
@@ -63,10 +63,19 @@ class HotCopies:
             StaleTokenError: a newer holder exists; nothing was changed.
             SessionNotFoundError: the session was deleted.
         """
-        where = [keys.hot_copy(session_id), keys.record(session_id), keys.token(session_id)]
-        check_held_answer(await self._link.run("drop_hot_copy", where, [token]), session_id, token)
+        answer = await self._link.run("drop_hot_copy", _keys(session_id), [token])
+        check_held_answer(answer, session_id, token)
 
     async def drop(self, session_id: str) -> None:
         """Remove the hot copy of a login that was ended on purpose."""
         with redis_errors("remove a hot copy"):
             await self._link.text.delete(keys.hot_copy(session_id))
+
+
+def _keys(session_id: str) -> list[str]:
+    return [
+        keys.hot_copy(session_id),
+        keys.record(session_id),
+        keys.token(session_id),
+        keys.seen_epoch(session_id),
+    ]

@@ -78,7 +78,7 @@ class Leases:
     ) -> tuple[int, str]:
         answer = await self._link.run(
             "acquire",
-            [keys.lease(session_id), keys.token(session_id), keys.seen_epoch(session_id), keys.record(session_id)],
+            [*_keys(session_id), keys.record(session_id)],
             [
                 holder,
                 self.ttl_ms,
@@ -103,7 +103,7 @@ class Leases:
             return []
         answers = await self._link.run_many(
             "renew",
-            [([keys.lease(x.session_id), keys.token(x.session_id)], [x.holder, x.token, self.ttl_ms]) for x in leases],
+            [(_keys(lease.session_id), [lease.holder, lease.token, self.ttl_ms]) for lease in leases],
         )
         return [_RENEWALS[int(answer)] for answer in answers]
 
@@ -128,6 +128,10 @@ class Leases:
                 pipe.exists(keys.lease(session_id))
             answers = await pipe.execute()
         return {session_id for session_id, answer in zip(session_ids, answers, strict=True) if answer}
+
+
+def _keys(session_id: str) -> list[str]:
+    return [keys.lease(session_id), keys.token(session_id), keys.seen_epoch(session_id)]
 
 
 _RENEWALS = {1: Renewal.KEPT, 2: Renewal.REGAINED, 0: Renewal.LOST}

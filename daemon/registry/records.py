@@ -128,9 +128,12 @@ class Records:
         Raises:
             StaleTokenError: somebody else was given the lease since; stop the session at once.
             SessionNotFoundError: the session was deleted.
+            RedisLostDataError: the record or our token is lost; it comes back with the next renewal.
         """
         answer = await self._link.run(
-            "write_held", [keys.record(session_id), keys.token(session_id)], [token, *_flat(fields)]
+            "write_held",
+            [keys.record(session_id), keys.token(session_id), keys.seen_epoch(session_id)],
+            [token, *_flat(fields)],
         )
         check_held_answer(answer, session_id, token)
 
@@ -237,7 +240,7 @@ def check_held_answer(answer: int, session_id: str, token: int) -> None:
 
     Raises:
         StaleTokenError: -1, a newer token exists.
-        RedisLostDataError: -2, Redis has an older token than the holder's; its lease keeper sees to that.
+        RedisLostDataError: -2, Redis lost the record, or has an older token than the holder's; its keeper sees to that.
         SessionNotFoundError: 0, the record is gone.
     """
     if answer == -1:

@@ -76,6 +76,7 @@ EMPTY = (Kind.LOGIN, {"presented": (0, 0)})
 LOSS: tuple[Kind, dict[str, object]] = (Kind.LOSS, {})
 DELETING: tuple[Kind, dict[str, object]] = (Kind.DELETING, {})
 MADE: tuple[Kind, dict[str, object]] = (Kind.MADE, {})
+ENDED = (Kind.STATE, {"reason": "deleted"})
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,10 @@ MADE: tuple[Kind, dict[str, object]] = (Kind.MADE, {})
         ((*PAIRED, ARCHIVE, LOSS, EMPTY), "a login was lost"),
         ((*PAIRED, HOT, DELETING, MADE, EMPTY), None),
         ((*PAIRED, HOT, DELETING, MADE, OLD), "a deleted login came back"),
+        ((*PAIRED, HOT, LOSS, DELETING, MADE, OLD), "a deleted login came back"),
+        ((*PAIRED, HOT, DELETING, LOSS, MADE, OLD), None),
+        ((*PAIRED, HOT, LOSS, ENDED), "ended as if it was deleted"),
+        ((*PAIRED, HOT, DELETING, ENDED), None),
     ],
 )
 def test_a_login_may_come_with_nothing_older_than_what_was_confirmed(

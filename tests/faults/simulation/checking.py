@@ -21,7 +21,10 @@ class _Known:
     in_redis: State = NOTHING
     in_store: State = NOTHING
     deleting: bool = False
+    delete_lost: bool = False
+    """Redis lost data since: it may not know of the delete any more."""
     ended_device: int = 0
+    asked_to_delete: bool = False
 
     @property
     def durable(self) -> State:
@@ -75,10 +78,13 @@ class LoginCheck:
             case Kind.LOSS:
                 for each in self._known.values():
                     each.in_redis, each.ended_device = NOTHING, 0  # nor does it know any more what was deleted
+                    each.delete_lost = each.deleting
+            case Kind.STATE if entry.facts["reason"] == "deleted" and not known.asked_to_delete:
+                self._complain(entry.what, known, "ended as if it was deleted", known.given)
             case Kind.DELETING:
-                known.deleting = True
+                known.deleting, known.delete_lost, known.asked_to_delete = True, False, True
             case Kind.MADE if known.deleting:
-                known.deleting, known.ended_device = False, known.given[0]
+                known.deleting, known.ended_device = False, 0 if known.delete_lost else known.given[0]
                 known.in_redis = known.in_store = NOTHING
 
     def _login(self, session_id: str, known: _Known, presented: State) -> None:
@@ -88,7 +94,8 @@ class LoginCheck:
         elif presented < known.durable:
             broken = "a login was lost" if presented == NOTHING else "an old state was logged in"
         if broken is not None:
-            durable = known.durable
-            self.complaints.append(
-                Complaint(session_id=session_id, broken=broken, presented=presented, durable=durable)
-            )
+            self._complain(session_id, known, broken, presented)
+
+    def _complain(self, session_id: str, known: _Known, broken: str, presented: State) -> None:
+        durable = known.durable
+        self.complaints.append(Complaint(session_id=session_id, broken=broken, presented=presented, durable=durable))

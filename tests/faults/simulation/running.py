@@ -121,6 +121,8 @@ class _Trial:
                 tasks.create_task(at(fault.at_s, lambda fault=fault: self._deal(fault)))  # type: ignore[misc]
             for asked in self._schedule.wishes:
                 tasks.create_task(at(asked.at_s, lambda asked=asked: self._asking.ask(asked.wish, asked.session)))  # type: ignore[misc]
+            for drain in self._schedule.drains:
+                tasks.create_task(at(drain.at_s, lambda drain=drain: self._asking.drain(drain.shard, drain.for_s)))  # type: ignore[misc]
 
     async def _deal(self, fault: object) -> None:
         self._world.deal(fault)  # type: ignore[arg-type]

@@ -61,6 +61,15 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drain:
+    """A shard is drained `at_s` after all sessions were connected, and takes sessions again `for_s` later."""
+
+    at_s: float
+    shard: str
+    for_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Everything that is done in one schedule. `lossy`: Redis may lose data in it."""
 
@@ -70,6 +79,7 @@ class Schedule:
     sessions: int
     faults: tuple[Fault, ...]
     wishes: tuple[Asked, ...]
+    drains: tuple[Drain, ...] = ()
     lossy: bool = False
     breaks: tuple[str, ...] = ()
     """What of the product is deliberately broken; see `breaking`."""
@@ -82,6 +92,7 @@ class Schedule:
     def __str__(self) -> str:
         steps = [(fault.at_s, f"{fault.blow} {fault.target} {fault.for_s:.2f}") for fault in self.faults]
         steps += [(asked.at_s, f"{asked.wish} session {asked.session}") for asked in self.wishes]
+        steps += [(drain.at_s, f"drain {drain.shard} {drain.for_s:.2f}") for drain in self.drains]
         lines = [f"  {at_s:5.2f}  {step}" for at_s, step in sorted(steps)]
         head = f"seed {self.seed}: {self.shards} shards, {self.coordinators} coordinators, {self.sessions} sessions"
         return "\n".join([head + (", Redis may lose data" if self.lossy else ""), *lines])
@@ -114,7 +125,16 @@ def make_schedule(seed: int, *, lossy: bool | None = None) -> Schedule:
         sessions=sessions,
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
         wishes=tuple(sorted(wishes, key=lambda asked: asked.at_s)),
+        drains=_drains(random.Random(f"drains {seed}"), shards),
         lossy=lossy,
+    )
+
+
+def _drains(choices: random.Random, shards: int) -> tuple[Drain, ...]:
+    """Return what is drained, in two of five schedules; it may be every shard at once."""
+    return tuple(
+        Drain(at_s=_when(choices), shard=f"shard_{number:02d}", for_s=choices.uniform(0.1, FAULTS_LAST_S))
+        for number in choices.sample(range(shards), choices.choice([0, 0, 0, 1, 2]))
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from redis.exceptions import RedisError
@@ -84,6 +84,26 @@ class Asking:
             case Wish.START | Wish.RESTART:
                 await (self._directory.start if wish is Wish.START else self._directory.restart)(session_id)
                 self.wanted[session_id] = Desired.RUNNING
+
+    async def drain(self, shard: str, for_s: float) -> None:
+        """Drain a shard, and have it take sessions again later; neither is given up before it was taken."""
+        await self._until_taken("drain", shard, self._directory.drain)
+        await asyncio.sleep(for_s)
+        await self._until_taken("undrain", shard, self._directory.undrain)
+
+    async def _until_taken(self, wish: str, shard: str, ask: Callable[[str], Awaitable[object]]) -> None:
+        while True:
+            try:
+                await ask(shard)
+            except NotFoundError as error:  # a Redis that forgot everything forgot the drain, too
+                self._history.note(Kind.WISH, shard, wish=wish, refused=error.code)
+                return
+            except BlazzError as error:
+                self._history.note(Kind.WISH, shard, wish=wish, unknown=error.code)
+                await asyncio.sleep(_TRY_AGAIN_S)
+            else:
+                self._history.note(Kind.WISH, shard, wish=wish, taken=True)
+                return
 
     async def create_all(self, count: int) -> None:
         """Create all sessions of the schedule, as soon as Redis takes them."""

@@ -153,14 +153,36 @@ async def test_what_the_record_said_of_copies_is_forgotten_once_it_may_be_old(
 async def test_a_holder_whose_token_is_lost_is_not_told_that_its_session_was_deleted(
     rooms: Rooms, server: LosingRedis
 ) -> None:
+    facts = CopyFacts(at=NOW, size_bytes=1, token=1, generation=1, clean=True, content_digest="d", key="k")
     await rooms.records.create(record())
     lease = await rooms.leases.acquire("s", "a", floor=0)
     server.client.flushall()
-    with pytest.raises(RedisLostDataError):
+    for _ in range(2):
+        with pytest.raises(RedisLostDataError):
+            await rooms.records.write_held("s", lease.token, {"status": SessionState.CONNECTED})
+        with pytest.raises(RedisLostDataError):
+            await rooms.copies.put("s", lease.token, b"x", facts)
+        with pytest.raises(RedisLostDataError):
+            await rooms.copies.drop_held("s", lease.token)
+        # Its token is back before its record is: what it writes in between proves nothing either.
+        await rooms.leases.renew([lease])
+    await rooms.records.regain(record(), lease.token)
+    await rooms.records.write_held("s", lease.token, {"status": SessionState.CONNECTED})
+    assert (await rooms.records.get("s")).status is SessionState.CONNECTED
+
+
+async def test_a_holder_whose_record_alone_is_gone_is_told_that_its_session_was_deleted(rooms: Rooms) -> None:
+    facts = CopyFacts(at=NOW, size_bytes=1, token=1, generation=1, clean=True, content_digest="d", key="k")
+    await rooms.records.create(record(desired=Desired.DELETED))
+    lease = await rooms.leases.acquire("s", "a", floor=0)
+    await rooms.leases.release(lease)
+    await rooms.records.forget("s")
+    with pytest.raises(SessionNotFoundError):
         await rooms.records.write_held("s", lease.token, {"status": SessionState.CONNECTED})
-    await rooms.leases.renew([lease])
-    with pytest.raises(SessionNotFoundError):  # the token is back, so now it would mean deleted
-        await rooms.records.write_held("s", lease.token, {"status": SessionState.CONNECTED})
+    with pytest.raises(SessionNotFoundError):
+        await rooms.copies.put("s", lease.token, b"x", facts)
+    with pytest.raises(SessionNotFoundError):
+        await rooms.copies.drop_held("s", lease.token)
 
 
 async def test_a_holder_writes_a_lost_record_again_whole_with_its_place(rooms: Rooms, server: LosingRedis) -> None:
