@@ -10,9 +10,10 @@ import structlog
 from daemon.core.errors import BlazzError, RedisUnavailableError, ShardUnavailableError
 from daemon.core.loops import sleep_or_stop
 from daemon.registry.commands import Claim, Commands, Received
-from daemon.sessions.commands import CommandKind, Outcome, Reply
+from daemon.sessions.commands import WITHOUT_ANSWER, CommandKind, Outcome, Reply
 from shards.intake import Intake
 from shards.runner.orders import not_done
+from shards.unsaved import Unsaved
 
 log = structlog.get_logger()
 
@@ -24,9 +25,10 @@ _REPLY_TRIES = 5
 class Commanding:
     """The command stream of one shard."""
 
-    def __init__(self, commands: Commands, intake: Intake, *, shard: str, holder: str) -> None:
+    def __init__(self, commands: Commands, intake: Intake, unsaved: Unsaved, *, shard: str, holder: str) -> None:
         self._commands = commands
         self._intake = intake
+        self._unsaved = unsaved
         self._shard = shard
         self._holder = holder
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,13 +66,15 @@ class Commanding:
     def _spawn(self, item: Received) -> None:
         if item.command.kind is CommandKind.WAKE:
             self._intake.hurry(item.command.session_id)
+        if item.command.kind is CommandKind.STORE:
+            self._unsaved.hurry(item.command.session_id)
         task = asyncio.create_task(self._settle(item))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _settle(self, item: Received) -> None:
         try:
-            if item.command.kind is not CommandKind.WAKE:
+            if item.command.kind not in WITHOUT_ANSWER:
                 reply = await self._carry_out(item)
                 if reply is not None:
                     await self._reply(item.command.command_id, reply)

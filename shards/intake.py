@@ -112,6 +112,13 @@ class Intake:
         except BlazzError as error:
             log.debug("wake lost", session_id=session_id, code=error.code)
 
+    async def _ask_to_store(self, shard: str, session_id: str) -> None:
+        """Ask for what we wait for, now that the lease is free for it; if this is lost, it is asked again."""
+        try:
+            await self._shard.registry.commands.give(shard, CommandKind.STORE, session_id, {})
+        except BlazzError as error:
+            log.debug("request to store lost", session_id=session_id, code=error.code)
+
     def _is_due(self, found: Summary) -> bool:
         slot = self._slots.setdefault(found.session_id, Slot())
         if slot.runner is not None or not should_run(found):
@@ -133,6 +140,8 @@ class Intake:
             pause_s = runner.pause_s
             if runner.stop_asked is Stop.MOVED:
                 await self._wake_next(session_id)
+            if runner.waits_for is not None:
+                await self._ask_to_store(runner.waits_for, session_id)
         except LeaseHeldError as error:
             held = True
             log.info("session is held elsewhere, trying again", session_id=session_id, holder=error.ids.get("holder"))

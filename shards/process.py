@@ -74,8 +74,9 @@ class ShardProcess:
         await refuse_twin(self._registry.shards, self._identity)
         shard = await self._context()
         intake = Intake(shard)
+        unsaved = Unsaved(shard, intake)
         commanding = Commanding(
-            self._registry.commands, intake, shard=self._identity.name, holder=self._identity.holder
+            self._registry.commands, intake, unsaved, shard=self._identity.name, holder=self._identity.holder
         )
         heartbeat = HeartbeatLoop(
             self._registry.shards,
@@ -94,7 +95,7 @@ class ShardProcess:
                 tasks.create_task(intake.run(self._stop))
                 tasks.create_task(commanding.run(self._stop))
                 tasks.create_task(Leftovers(shard, intake).run(self._stop))
-                tasks.create_task(Unsaved(shard, intake).run(self._stop))
+                tasks.create_task(unsaved.run(self._stop))
                 tasks.create_task(self._end(intake, commanding, heartbeat))
             await heartbeat.farewell()
         finally:

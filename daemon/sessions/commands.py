@@ -15,10 +15,16 @@ class CommandKind(StrEnum):
 
     WAKE = "wake"
     """Look at the placements now instead of at the next tick; has no answer and may be lost."""
+    STORE = "store"
+    """Store what this disk has of a session for which another shard waits; has no answer and may be lost."""
     SEND_TEXT = "send_text"
     PAIRING_CODE = "pairing_code"
     LOGOUT = "logout"
     BACKUP = "backup"
+
+
+WITHOUT_ANSWER = frozenset({CommandKind.WAKE, CommandKind.STORE})
+"""Nobody waits for these, and doing them twice does no harm, so they are not claimed either."""
 
 
 class Outcome(StrEnum):

@@ -94,3 +94,8 @@ def _directories(path: Path) -> list[str]:
             return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except FileNotFoundError:
         return []
+
+
+def holds_login(profile_dir: Path) -> bool:
+    """Whether a profile may hold a login: WhatsApp Web keeps its keys in IndexedDB."""
+    return (profile_dir / "Default" / "IndexedDB").is_dir()

@@ -30,6 +30,7 @@ from shards.archive.manifest import version_numbers
 from shards.archive.unpack import Expected, unpack
 from shards.context import ShardContext
 from shards.page.overlay import OVERLAY_FILE, Overlay
+from shards.profile.files import holds_login
 from shards.profile.marker import read_mark
 from shards.profile.mending import mend
 from shards.profile.space import check_free_space
@@ -151,7 +152,7 @@ class Restorer:
             return None
 
     async def _without_copy(self, into: Path) -> Restored:
-        if self._record.paired and self._record.void_token < self._record.token and _holds_login(into):
+        if self._record.paired and self._record.void_token < self._record.token and holds_login(into):
             try:
                 await self._mend(into)
             except DamagedError as error:
@@ -267,7 +268,3 @@ def _take_overlay(profile_dir: Path) -> Overlay | None:
     overlay = Overlay.from_json(path.read_bytes())
     path.unlink()
     return overlay
-
-
-def _holds_login(profile_dir: Path) -> bool:
-    return (profile_dir / "Default" / "IndexedDB").is_dir()

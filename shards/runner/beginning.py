@@ -1,5 +1,7 @@
 """The last look before a session begins, under its lease: what was read before the wait may be old by now."""
 
+from dataclasses import dataclass
+
 import structlog
 
 from daemon.core.errors import SessionNotFoundError
@@ -12,8 +14,16 @@ log = structlog.get_logger()
 _UNSAVED_PAUSE_S = 5.0
 
 
-async def look_again(shard: ShardContext, session_id: str, *, serial: int) -> SessionRecord | float:
-    """Return the record as it is now, or how many seconds to wait when the session must not begin here.
+@dataclass(frozen=True, kw_only=True)
+class NotNow:
+    """The session must not begin here now. `unsaved_on`: the shard that has its last state and has to store it."""
+
+    pause_s: float = 0.0
+    unsaved_on: str | None = None
+
+
+async def look_again(shard: ShardContext, session_id: str, *, serial: int) -> SessionRecord | NotNow:
+    """Return the record as it is now, or why the session must not begin here.
 
     Raises:
         RedisUnavailableError: nobody knows.
@@ -21,16 +31,16 @@ async def look_again(shard: ShardContext, session_id: str, *, serial: int) -> Se
     try:
         record = await shard.registry.records.get(session_id)
     except SessionNotFoundError:
-        return 0.0
+        return NotNow()
     if record.desired is not Desired.RUNNING or record.serial != serial or record.shard != shard.identity.name:
-        return 0.0  # stopped, begun anew or moved while it waited
+        return NotNow()  # stopped, begun anew or moved while it waited
     if await _unsaved_elsewhere(shard, record):
         log.warning(
             "session waits: its last state is on another shard's disk and not stored yet",
             session_id=session_id,
             unsaved=record.unsaved,
         )
-        return _UNSAVED_PAUSE_S
+        return NotNow(pause_s=_UNSAVED_PAUSE_S, unsaved_on=record.unsaved)
     return record
 
 

@@ -37,7 +37,7 @@ from shards.granting import take_lease
 from shards.publisher import Publisher
 from shards.restore.restored import Restored
 from shards.restore.restorer import Restorer
-from shards.runner.beginning import look_again
+from shards.runner.beginning import NotNow, look_again
 from shards.runner.ending import (
     COPIES_DAMAGED,
     LOGGED_OUT,
@@ -88,6 +88,8 @@ class SessionRunner:
         self.serial = record.serial
         self.pause_s = 0.0
         """How long to wait before the session may be run again."""
+        self.waits_for: str | None = None
+        """The shard that has to store the session's last state before it may begin here."""
 
     @property
     def stopping(self) -> bool:
@@ -193,8 +195,8 @@ class SessionRunner:
     async def _hold(self, lease: Lease) -> None:
         # From here on only we write the state.
         found = await look_again(self._shard, self._record.session_id, serial=self.serial)
-        if not isinstance(found, SessionRecord):
-            self.pause_s = found
+        if isinstance(found, NotNow):
+            self.pause_s, self.waits_for = found.pause_s, found.unsaved_on
             return
         self._record = found
         if self._marked_void > found.void_token:
@@ -218,7 +220,10 @@ class SessionRunner:
         telling = asyncio.create_task(publisher.run())
         self._run, self._regaining = run, Regaining(run)
         try:
-            await run.notes.move(SessionState.STARTING, token=lease.token, runs_on=self._shard.identity.name)
+            here = self._shard.identity.name
+            # What a shard that is not waited for has on its disk is void from now on: nobody waits for it later either.
+            unsaved = found.unsaved if found.unsaved == here else None
+            await run.notes.move(SessionState.STARTING, token=lease.token, runs_on=here, unsaved=unsaved)
             await run.notes.show_nothing(always=True)
             self._ending = await self._live(run)
             self.pause_s = await finish(self._shard, run, self._ending)

@@ -1,6 +1,8 @@
 """A session is handed over while its last backup cannot be stored: the next shard waits for it."""
 
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,30 @@ async def test_a_dead_shard_is_not_waited_for(open_house: Open, s3: S3Server) ->
 
         await until("the next shard waits", waits, timeout_s=90)
         await house.stop(first, signal.SIGKILL)
+        await store.turn(Fault.NONE)
+        await until_connected(house, session_id, other)
+        assert house.receiver.kinds(session_id).count("qr") == 1
+
+
+@pytest.mark.parametrize("lost", ["blazz-left-clean.json", "."])
+async def test_a_living_shard_that_has_nothing_whole_any_more_is_not_waited_for(
+    open_house: Open, s3: S3Server, lost: str
+) -> None:
+    """As after a kill of Chromium in its last second, or when the profile went with a disk."""
+    async with FaultyS3(s3) as store, open_house(shards=2, R2_ENDPOINT=store.url, **IN_R2_ONLY) as house:
+        session_id = await linked(house, random_phone())
+        first = (await house.session(session_id))["shard"]
+        other = next(name for name in house.shard_names if name != first)
+        await store.turn(Fault.REFUSE)
+        await house.http.post(f"/api/whatsapp/shards/{first}/drain")
+
+        async def waits() -> bool:
+            return "session waits: its last state is on another shard" in (house.home / f"{other}.log").read_text()
+
+        await until("the next shard waits", waits, timeout_s=90)
+        [mark] = house.home.rglob("blazz-left-clean.json")
+        gone = mark.parent / lost
+        (shutil.rmtree if gone.is_dir() else Path.unlink)(gone)
         await store.turn(Fault.NONE)
         await until_connected(house, session_id, other)
         assert house.receiver.kinds(session_id).count("qr") == 1
