@@ -106,13 +106,14 @@ class Acting:
         if await self._registry.leases.held([session.session_id]):
             await self._placer.wake(session.shard)
             return
-        # The tombstone first: without it the archives would be found again by a session of the same id.
-        known = await self._registry.leases.known_token(session.session_id) or 0
+        # The tombstone first: without it the archives would be found again by a session of the same id. Its token is of
+        # a moment at which the session was to be deleted: a leader that stood still since voids no newer login.
+        doomed = await self._registry.records.doomed_token(session.session_id)
         await self._registry.tombstones.put(
             Tombstone(
                 session_id=session.session_id,
                 workspace_id=session.workspace_id,
-                void_token=max(session.token, known),
+                void_token=doomed,
                 at=utc_now(),
             )
         )

@@ -89,16 +89,18 @@ class Retention:
         # Only what the tombstone voids: a session of the same id that was linked again has higher tokens.
         workspace_id, session_id = tombstone.workspace_id, tombstone.session_id
         refs = await self._archives.newest_first(workspace_id, session_id)
-        voided = [ref for ref in refs if ref.token <= tombstone.void_token]
         found = await self._archives.find_legacy(workspace_id, session_id, self._legacy_prefix)
         record = next(iter(await self._registry.records.get_many([session_id])), None)
+        living = record is not None and record.workspace_id == workspace_id
+        limit = min(tombstone.void_token, record.void_token) if record is not None and living else tombstone.void_token
+        voided = [ref for ref in refs if ref.token <= limit]
         legacy = _voided_legacy(tombstone, found, record)
         for ref in (*voided, *legacy):
             if not self._may_go_on():
                 return
             await self._archives.delete(ref)
         kept = len(refs) + len(found) - len(voided) - len(legacy)
-        if not kept and (record is None or record.workspace_id != workspace_id):
+        if not kept and not living:
             # Last of all: while an archive is left, only the mark keeps it from being restored should Redis lose all.
             await self._archives.drop_mark(workspace_id, session_id)
         # Stays if another login of this session has ended since, whose tombstone voids more.

@@ -31,6 +31,7 @@ _WISHES = (
 )
 """What only the coordinator writes, or who makes a session; of the last two it is one of two writers."""
 _WRITTEN_WHOLE = 2
+_NOT_DOOMED, _GONE = -1, -2
 
 
 def _flat(fields: Mapping[str, object]) -> list[str]:
@@ -158,6 +159,21 @@ class Records:
             await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
             if answer == _WRITTEN_WHOLE and record.shard is not None:
                 await self._link.text.sadd(keys.placed(record.shard), record.session_id)
+
+    async def doomed_token(self, session_id: str) -> int:
+        """Return the highest token of a session that is to be deleted: every login up to it is over.
+
+        Raises:
+            ConflictError: somebody holds the lease, or it is a new session that nobody wants deleted.
+            SessionNotFoundError: it is gone.
+        """
+        where = [keys.record(session_id), keys.lease(session_id), keys.token(session_id)]
+        token = int(await self._link.run("read_doomed", where, [Desired.DELETED]))
+        if token == _GONE:
+            raise SessionNotFoundError("no such session", session_id=session_id)
+        if token == _NOT_DOOMED:
+            raise ConflictError("the session runs, or is wanted again", session_id=session_id)
+        return token
 
     async def forget(self, session_id: str) -> None:
         """Remove a record that is to be deleted, its codes, its hot copy and its index entry; the token key stays.

@@ -26,9 +26,9 @@ class Tombstones:
         self._link = link
 
     async def put(self, tombstone: Tombstone) -> None:
-        """Write or replace the tombstone of a session."""
-        with redis_errors("write a tombstone"):
-            await self._link.text.hset(keys.TOMBSTONES, _field(tombstone), _body(tombstone))
+        """Write the tombstone of a session, in place of one that voids less; one that voids more stays."""
+        asked: list[str | int] = [_field(tombstone), _body(tombstone), tombstone.void_token]
+        await self._link.run("put_tombstone", [keys.TOMBSTONES], asked)
 
     async def get(self, workspace_id: str, session_id: str) -> Tombstone | None:
         """Return the tombstone of a session, or None."""

@@ -57,6 +57,14 @@ async def test_of_a_session_linked_again_only_the_ended_login_goes(room: Room, s
     assert not any([await stands(room, key) for key in zips])
 
 
+async def test_no_tombstone_takes_what_a_living_record_does_not_call_void(room: Room, session_id: str) -> None:
+    refs = [await room.archive(session_id, *order) for order in ((1, 1), (2, 2))]
+    await room.session(session_id, refs[-1], void_token=1)
+    await room.tombstone(session_id, 2)
+    await room.retention().cycle()
+    assert await room.kept(session_id) == [(2, 2)]
+
+
 async def test_a_session_deleted_before_it_ran_and_made_again_keeps_the_zip_it_counts_on(
     room: Room, session_id: str
 ) -> None:
@@ -121,7 +129,7 @@ async def test_a_stop_ends_the_removal_and_keeps_the_tombstone(room: Room, sessi
 
 async def test_a_coordinator_that_does_not_lead_removes_nothing(room: Room, session_id: str) -> None:
     refs = [await room.archive(session_id, 1, generation) for generation in (1, 2, 3)]
-    await room.session(session_id, refs[-1])
+    await room.session(session_id, refs[-1], void_token=1)
     await room.tombstone(session_id, 1)
     room.leadership.leading = False
     await room.retention().cycle()
