@@ -12,21 +12,26 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from daemon.core.redis_address import RedisAddress
 
-_RETRIES = 2
+_RETRIES = {"single": 1, "sentinel": 1, "cluster": 2}
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """A connection whose other end is gone without a word is noticed after 20 s, also while it waits for an answer."""
 
 
 def make_client(
-    address: RedisAddress, *, connect_timeout_s: float, timeout_s: float | None, decode: bool
+    address: RedisAddress, *, timeout_s: float, decode: bool, blocking: bool = False
 ) -> Any:  # redis-py types every answer as `bytes | str`, whatever decode_responses says
-    """Return a client. `timeout_s` limits the wait for one answer, None for blocking reads."""
+    """Return a client. `timeout_s` limits the wait for one answer, except of reads that wait (`blocking`).
+
+    redis-py asks one host after another, so each gets a part of the time only: one that is dead must not use it up. Its
+    health checks are off: with a Redis that hangs they connect, ask, and connect again within each other, without end.
+    """
     common: dict[str, Any] = {
-        "socket_connect_timeout": connect_timeout_s,
-        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s / (1 + len(address.hosts)),
+        "socket_timeout": None if blocking else timeout_s,
         "decode_responses": decode,
-        "health_check_interval": 15,
-        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=_RETRIES),
+        "health_check_interval": 0,
+        # Once, as a connection that stood idle may be gone; on a cluster once more, as it finds the next master so.
+        "retry": Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=_RETRIES[address.kind]),
     }
     match address.kind:
         case "single" if address.url.startswith("unix"):

@@ -2,7 +2,7 @@
 
 from daemon.core.clock import iso, parse_iso, utc_now
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.registry.records import check_held_answer
 from daemon.sessions.record import PairingCode, QrCode
 
@@ -37,7 +37,7 @@ class Codes:
 
     async def get(self, session_id: str) -> QrCode | PairingCode | None:
         """Return what is on display, or None."""
-        with redis_errors("read a code"):
+        async with self._link.asking("read a code"):
             fields = await self._link.text.hgetall(keys.code(session_id))
         if not fields:
             return None

@@ -4,7 +4,6 @@ The stream is read at least once (an entry stays pending until it is dropped, al
 claim makes it happen at most once.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from daemon.core.errors import RedisUnavailableError
 from daemon.core.ids import new_id
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 
 _GROUP = "shard"
@@ -62,7 +60,7 @@ class Commands:
             "session_id": session_id,
             "arguments": json.dumps(dict(arguments)),
         }
-        with redis_errors("take a command"):
+        async with self._link.asking("take a command"):
             await self._link.text.xadd(keys.commands(shard), fields, maxlen=_STREAM_MAX, approximate=True)
         return command
 
@@ -73,14 +71,8 @@ class Commands:
             RedisUnavailableError: Redis went away while waiting: the outcome is unknown.
         """
         key = keys.command_reply(command.command_id)
-        try:
-            async with self._link.waiting("give a reply") as client:
-                found = await asyncio.wait_for(
-                    client.blpop([key], timeout=timeout_s),
-                    timeout_s + 2,
-                )
-        except TimeoutError:
-            raise RedisUnavailableError("Redis did not give a reply: no answer") from None
+        async with self._link.waiting("give a reply", waits_s=timeout_s) as client:
+            found = await client.blpop([key], timeout=timeout_s)
         return _reply_from_text(found[1]) if found else None
 
     async def claim(self, command_id: str, who: str, *, given_at_ms: int = 0) -> Claim:
@@ -98,7 +90,7 @@ class Commands:
     async def reply(self, command_id: str, reply: Reply) -> None:
         """Answer a command."""
         key = keys.command_reply(command_id)
-        with redis_errors("take a reply"):
+        async with self._link.asking("take a reply"):
             pipe = self._link.text.pipeline(transaction=True)
             pipe.lpush(key, _reply_to_text(reply))
             pipe.pexpire(key, _REMEMBER_MS)
@@ -106,7 +98,7 @@ class Commands:
 
     async def join(self, shard: str) -> None:
         """Create the shard's stream and group if missing."""
-        with redis_errors("make a command stream"):
+        async with self._link.asking("make a command stream"):
             try:
                 await self._link.text.xgroup_create(keys.commands(shard), _GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -115,19 +107,19 @@ class Commands:
 
     async def pending(self, shard: str) -> list[Received]:
         """Return what an earlier process of this shard took and did not drop."""
-        with redis_errors("read pending commands"):
+        async with self._link.asking("read pending commands"):
             answer = await self._link.text.xreadgroup(_GROUP, shard, {keys.commands(shard): "0"}, count=1000)
         return _received(answer)
 
     async def take(self, shard: str, *, block_ms: int) -> list[Received]:
         """Wait up to `block_ms` for new commands."""
-        async with self._link.waiting("read commands") as client:
+        async with self._link.waiting("read commands", waits_s=block_ms / 1000) as client:
             answer = await client.xreadgroup(_GROUP, shard, {keys.commands(shard): ">"}, count=100, block=block_ms)
         return _received(answer)
 
     async def drop(self, shard: str, entry_id: str) -> None:
         """Acknowledge and remove a command whose reply is written."""
-        with redis_errors("drop a command"):
+        async with self._link.asking("drop a command"):
             pipe = self._link.text.pipeline(transaction=True)
             pipe.xack(keys.commands(shard), _GROUP, entry_id)
             pipe.xdel(keys.commands(shard), entry_id)

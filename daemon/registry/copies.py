@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from daemon.registry import keys
 from daemon.registry.codec import to_text
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.registry.records import check_held_answer
 from daemon.sessions.record import CopyFacts
 
@@ -41,7 +41,7 @@ class HotCopies:
 
     async def get(self, session_id: str) -> bytes | None:
         """Return the hot copy, or None when Redis answered that there is none."""
-        with redis_errors("read a hot copy"):
+        async with self._link.asking("read a hot copy"):
             body: bytes | None = await self._link.binary.get(keys.hot_copy(session_id))
         return body
 
@@ -49,7 +49,7 @@ class HotCopies:
         """Return the first bytes of hot copies, which hold their clear heads; None: there is none."""
         if not session_ids:
             return []
-        with redis_errors("read hot copies"):
+        async with self._link.asking("read hot copies"):
             pipe = self._link.binary.pipeline(transaction=False)
             for session_id in session_ids:
                 pipe.getrange(keys.hot_copy(session_id), 0, HEAD_BYTES - 1)
@@ -68,7 +68,7 @@ class HotCopies:
 
     async def drop(self, session_id: str) -> None:
         """Remove the hot copy of a login that was ended on purpose."""
-        with redis_errors("remove a hot copy"):
+        async with self._link.asking("remove a hot copy"):
             await self._link.text.delete(keys.hot_copy(session_id))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from daemon.core.clock import iso, parse_iso, utc_now
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,13 @@ class Drains:
             RedisUnavailableError: it may or may not be drained; ask again.
         """
         body = json.dumps({"since": iso(utc_now()), "total": total})
-        with redis_errors("begin a drain"):
+        async with self._link.asking("begin a drain"):
             await self._link.text.hsetnx(keys.DRAINS, shard, body)
         return (await self.all()).get(shard) or _parse(body, None)
 
     async def end(self, shard: str) -> bool:
         """Have a shard take sessions again; False if it was not being drained."""
-        with redis_errors("end a drain"):
+        async with self._link.asking("end a drain"):
             return bool(await self._link.text.hdel(keys.DRAINS, shard))
 
     async def all(self) -> dict[str, Drain]:
@@ -60,7 +60,7 @@ class Drains:
         Raises:
             RedisUnavailableError: nobody knows.
         """
-        with redis_errors("read the drains"):
+        async with self._link.asking("read the drains"):
             wishes = await self._link.text.hgetall(keys.DRAINS)
             counts = await self._link.text.hgetall(keys.DRAIN_COUNTS) if wishes else {}
         return {shard: _parse(body, counts.get(shard)) for shard, body in wishes.items()}
@@ -73,7 +73,7 @@ class Drains:
         """
         bodies = {shard: _count_body(drain, drain.count) for shard, drain in drains.items() if drain.count is not None}
         if bodies:
-            with redis_errors("take the state of a drain"):
+            async with self._link.asking("take the state of a drain"):
                 await self._link.text.hset(keys.DRAIN_COUNTS, mapping=bodies)
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from daemon.core.ids import new_id
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 
 log = structlog.get_logger()
 
@@ -57,11 +57,11 @@ class Epochs:
 
     async def recovered(self) -> str | None:
         """Return the id of the epoch in which lost sessions were looked for last, None for never."""
-        with redis_errors("read an epoch"):
+        async with self._link.asking("read an epoch"):
             found: str | None = await self._link.text.get(keys.RECOVERED)
         return found
 
     async def set_recovered(self, epoch: Epoch) -> None:
         """Note that lost sessions were looked for in this epoch."""
-        with redis_errors("note an epoch"):
+        async with self._link.asking("note an epoch"):
             await self._link.text.set(keys.RECOVERED, epoch.epoch_id)

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from daemon.core.clock import iso, parse_iso
 from daemon.registry import keys
 from daemon.registry.commands import entries
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.sessions.events import Event, EventKind
 
 log = structlog.get_logger()
@@ -34,12 +34,12 @@ class EventStream:
         Raises:
             RedisUnavailableError: it may or may not be there; publish again with the same event id.
         """
-        with redis_errors("take an event"):
+        async with self._link.asking("take an event"):
             await self._link.text.xadd(keys.EVENTS, {"event": _to_text(event)})
 
     async def join(self) -> None:
         """Create the consumer group if missing; it begins at the oldest entry."""
-        with redis_errors("make the event group"):
+        async with self._link.asking("make the event group"):
             try:
                 await self._link.text.xgroup_create(keys.EVENTS, _GROUP, id="0", mkstream=True)
             except ResponseError as error:
@@ -48,13 +48,13 @@ class EventStream:
 
     async def take(self, consumer: str, count: int, block_ms: int) -> list[tuple[str, Event]]:
         """Wait up to `block_ms` for new events; each goes to one consumer only."""
-        async with self._link.waiting("read events") as client:
+        async with self._link.waiting("read events", waits_s=block_ms / 1000) as client:
             answer = await client.xreadgroup(_GROUP, consumer, {keys.EVENTS: ">"}, count=count, block=block_ms)
         return _parsed(entries(answer))
 
     async def reclaim(self, consumer: str, idle_ms: int, count: int) -> list[tuple[str, Event]]:
         """Take over up to `count` events that their consumer has not acknowledged for `idle_ms`."""
-        with redis_errors("reclaim events"):
+        async with self._link.asking("reclaim events"):
             answer: Any = await self._link.text.xautoclaim(
                 keys.EVENTS, _GROUP, consumer, min_idle_time=idle_ms, start_id="0-0", count=count
             )
@@ -64,7 +64,7 @@ class EventStream:
         """Acknowledge and remove delivered events."""
         if not entry_ids:
             return
-        with redis_errors("acknowledge events"):
+        async with self._link.asking("acknowledge events"):
             pipe = self._link.text.pipeline(transaction=True)
             pipe.xack(keys.EVENTS, _GROUP, *entry_ids)
             pipe.xdel(keys.EVENTS, *entry_ids)
@@ -72,7 +72,7 @@ class EventStream:
 
     async def bury(self, entry_id: str, event: Event, error: str) -> None:
         """Move an event that was given up to the dead letters, with the reason."""
-        with redis_errors("bury an event"):
+        async with self._link.asking("bury an event"):
             await self._link.text.xadd(
                 keys.DEAD_LETTERS, {"event": _to_text(event), "error": error}, maxlen=_DEAD_MAX, approximate=True
             )
@@ -80,7 +80,7 @@ class EventStream:
 
     async def waiting(self) -> int:
         """Return how many events are not delivered yet."""
-        with redis_errors("count events"):
+        async with self._link.asking("count events"):
             return int(await self._link.text.xlen(keys.EVENTS))
 
 

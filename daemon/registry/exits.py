@@ -14,7 +14,7 @@ import structlog
 
 from daemon.core.clock import iso, parse_iso
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.registry.wakes import Wakes
 
 log = structlog.get_logger()
@@ -82,7 +82,7 @@ class Exits:
         Raises:
             RedisUnavailableError: it may or may not be there; report again.
         """
-        with redis_errors("take an exit report"):
+        async with self._link.asking("take an exit report"):
             stored = await self._link.text.get(keys.exit_report(report.shard))
             whole = report.following(_parse(stored))
             await self._link.text.set(keys.exit_report(report.shard), _body(whole), px=_TTL_MS)
@@ -97,7 +97,7 @@ class Exits:
         """
         if not names:
             return {}
-        with redis_errors("read exit reports"):
+        async with self._link.asking("read exit reports"):
             pipe = self._link.text.pipeline(transaction=False)
             for name in names:
                 pipe.get(keys.exit_report(name))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from daemon.core.clock import iso, parse_iso
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.registry.membership import Heartbeat
 
 
@@ -37,7 +37,7 @@ class Incarnations:
         Raises:
             RedisUnavailableError: nobody knows.
         """
-        with redis_errors("read the shards' processes"):
+        async with self._link.asking("read the shards' processes"):
             found = await self._link.text.hgetall(keys.INCARNATIONS)
         return {shard: _parse(body) for shard, body in found.items()}
 
@@ -49,12 +49,12 @@ class Incarnations:
         """
         bodies = {beat.name: _body(incarnation_of(beat)) for beat in beats}
         if bodies:
-            with redis_errors("take the shards' processes"):
+            async with self._link.asking("take the shards' processes"):
                 await self._link.text.hset(keys.INCARNATIONS, mapping=bodies)
 
     async def forget(self, shard: str) -> None:
         """Forget a shard."""
-        with redis_errors("forget a shard"):
+        async with self._link.asking("forget a shard"):
             await self._link.text.hdel(keys.INCARNATIONS, shard)
 
 

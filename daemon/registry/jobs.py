@@ -8,7 +8,7 @@ from typing import Any
 from daemon.core.clock import iso, parse_iso
 from daemon.core.errors import JobNotFoundError
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob
 
 _KEPT_MS = 7 * 86400 * 1000
@@ -24,7 +24,7 @@ class Jobs:
 
     async def create(self, job: RestoreJob, asked: Sequence[AskedSession]) -> None:
         """Store a new job, with the sessions that were named."""
-        with redis_errors("store a job"):
+        async with self._link.asking("store a job"):
             pipe = self._link.text.pipeline(transaction=True)
             pipe.set(keys.job_asked(job.job_id), json.dumps([asdict(item) for item in asked]), px=_KEPT_MS)
             pipe.set(keys.job(job.job_id), _to_text(job), px=_KEPT_MS)
@@ -39,7 +39,7 @@ class Jobs:
         Raises:
             JobNotFoundError: there is none, or it is older than a week.
         """
-        with redis_errors("read a job"):
+        async with self._link.asking("read a job"):
             body = await self._link.text.get(keys.job(job_id))
         if body is None:
             raise JobNotFoundError("no such job", job=job_id)
@@ -47,7 +47,7 @@ class Jobs:
 
     async def recent(self) -> list[RestoreJob]:
         """Return the last jobs, newest first."""
-        with redis_errors("list jobs"):
+        async with self._link.asking("list jobs"):
             ids = await self._link.text.zrange(keys.JOBS, 0, _LISTED - 1, desc=True)
             pipe = self._link.text.pipeline(transaction=False)
             for job_id in ids:
@@ -57,13 +57,13 @@ class Jobs:
 
     async def asked(self, job_id: str) -> list[AskedSession]:
         """Return the sessions that were named when the job was asked for."""
-        with redis_errors("read a job"):
+        async with self._link.asking("read a job"):
             body = await self._link.text.get(keys.job_asked(job_id))
         return [AskedSession(**item) for item in json.loads(body or "[]")]
 
     async def save(self, job: RestoreJob, *, members: Sequence[str] | None = None) -> None:
         """Store how far a job is; `members` are its sessions, once they are known."""
-        with redis_errors("store a job"):
+        async with self._link.asking("store a job"):
             pipe = self._link.text.pipeline(transaction=True)
             if members is not None:
                 pipe.set(keys.job_members(job.job_id), json.dumps(list(members)), px=_KEPT_MS)
@@ -72,7 +72,7 @@ class Jobs:
 
     async def members(self, job_id: str) -> list[str]:
         """Return the ids of a job's sessions."""
-        with redis_errors("read a job"):
+        async with self._link.asking("read a job"):
             body = await self._link.text.get(keys.job_members(job_id))
         return list(json.loads(body or "[]"))
 

@@ -17,7 +17,7 @@ from daemon.core.errors import (
 )
 from daemon.registry import keys
 from daemon.registry.epoch import Epoch, Epochs
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 
 _JUMP = 1000
 """How far tokens jump when Redis may have forgotten some: nobody takes so many between two archives."""
@@ -114,7 +114,7 @@ class Leases:
 
     async def known_token(self, session_id: str) -> int | None:
         """Return the highest token given so far, or None when Redis knows none (a new session, or lost data)."""
-        with redis_errors("read a token"):
+        async with self._link.asking("read a token"):
             text = await self._link.text.get(keys.token(session_id))
         return int(text) if text is not None else None
 
@@ -122,7 +122,7 @@ class Leases:
         """Return which of the sessions somebody holds now."""
         if not session_ids:
             return set()
-        with redis_errors("read leases"):
+        async with self._link.asking("read leases"):
             pipe = self._link.text.pipeline(transaction=False)
             for session_id in session_ids:
                 pipe.exists(keys.lease(session_id))

@@ -1,8 +1,9 @@
 """The connection to Redis: three clients for three needs, scripts, and one place that translates errors."""
 
+import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -19,21 +20,6 @@ from daemon.registry.clients import close_client, make_client
 _LUA = Path(__file__).parent / "lua"
 
 
-@contextlib.contextmanager
-def redis_errors(what: str) -> Iterator[None]:
-    """Turn anything that Redis or the network does wrong into RedisUnavailableError: nothing is known then.
-
-    The message names the kind of error only, because the text of some of redis-py's errors holds the address.
-    """
-    try:
-        yield
-    except (RedisError, RedisClusterException, OSError) as error:
-        raise RedisUnavailableError(
-            f"Redis did not {what}: {type(error).__name__}",
-            hint="check that Redis runs and REDIS_URL is right; nothing was lost, it is tried again",
-        ) from error
-
-
 @cache
 def _script_text(name: str) -> str:
     return (_LUA / f"{name}.lua").read_text()
@@ -46,10 +32,10 @@ class RedisLink:
         address = settings.address
         self.kind = address.kind
         """How Redis is run: `single`, `sentinel` or `cluster`."""
-        limit_s = settings.timeout_s
-        self.text = make_client(address, connect_timeout_s=limit_s, timeout_s=limit_s, decode=True)
-        self.binary = make_client(address, connect_timeout_s=limit_s, timeout_s=limit_s, decode=False)
-        self.blocking = make_client(address, connect_timeout_s=limit_s, timeout_s=None, decode=True)
+        self._limit_s = limit_s = settings.timeout_s
+        self.text = make_client(address, timeout_s=limit_s, decode=True)
+        self.binary = make_client(address, timeout_s=limit_s, decode=False)
+        self.blocking = make_client(address, timeout_s=limit_s, decode=True, blocking=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,12 +51,28 @@ class RedisLink:
             await close_client(client)
 
     @contextlib.asynccontextmanager
-    async def waiting(self, what: str) -> AsyncIterator[Any]:
-        """Give the client for reads that wait, and translate its errors as `redis_errors` does."""
-        with redis_errors(what):
+    async def asking(self, what: str, *, waits_s: float = 0.0) -> AsyncIterator[None]:
+        """Give what is asked inside `REDIS_TIMEOUT_MS`, with all of redis-py's connecting and trying again.
+
+        Anything that Redis or the network does wrong becomes RedisUnavailableError: nothing is known then. The message
+        names the kind of error only, because the text of some of redis-py's errors holds the address.
+        """
+        try:
+            async with asyncio.timeout(waits_s + self._limit_s):
+                yield
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise RedisUnavailableError(
+                f"Redis did not {what}: {type(error).__name__}",
+                hint="check that Redis runs and REDIS_URL is right; nothing was lost, it is tried again",
+            ) from error
+
+    @contextlib.asynccontextmanager
+    async def waiting(self, what: str, *, waits_s: float) -> AsyncIterator[Any]:
+        """Give the client for reads that wait up to `waits_s`, with the limit and the errors of `asking`."""
+        async with self.asking(what, waits_s=waits_s):
             try:
                 yield self.blocking
-            except (RedisError, RedisClusterException, OSError):
+            except (RedisError, RedisClusterException, OSError, asyncio.CancelledError):
                 if self.kind == "cluster":
                     # To find out which node has a stream, redis-py asks one that it chose once, also when that is dead.
                     await close_client(self.blocking)
@@ -82,12 +84,12 @@ class RedisLink:
         Raises:
             RedisUnavailableError: it may or may not have run.
         """
-        with redis_errors(f"run {script}"):
+        async with self.asking(f"run {script}"):
             return await self.text.register_script(_script_text(script))(keys=list(keys), args=list(args))
 
     async def run_binary(self, script: str, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
         """The same with byte arguments."""
-        with redis_errors(f"run {script}"):
+        async with self.asking(f"run {script}"):
             return await self.binary.register_script(_script_text(script))(keys=list(keys), args=list(args))
 
     async def run_many(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[Any]:
@@ -96,7 +98,7 @@ class RedisLink:
         Raises:
             RedisUnavailableError: some may have run.
         """
-        with redis_errors(f"run {script}"):
+        async with self.asking(f"run {script}"):
             if self.kind == "cluster":
                 return await self._run_many_on_cluster(script, calls)
             pipe = self.text.pipeline(transaction=False)
@@ -128,7 +130,7 @@ class RedisLink:
         Raises:
             RedisUnavailableError: one of them does not answer.
         """
-        with redis_errors("tell its id"):
+        async with self.asking("tell its id"):
             if self.kind == "cluster":
                 told = await self.text.info("server", target_nodes=RedisCluster.PRIMARIES)
                 # Of a cluster with one master redis-py gives the answer itself.
@@ -143,6 +145,6 @@ class RedisLink:
             RedisUnavailableError: no answer in time.
         """
         began = mono_s()
-        with redis_errors("answer a ping"):
+        async with self.asking("answer a ping"):
             await self.text.ping()
         return (mono_s() - began) * 1000

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from daemon.core.clock import iso, parse_iso
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Membership:
             asdict(heartbeat) | {"started_at": iso(heartbeat.started_at), "at": iso(heartbeat.at)},
             separators=(",", ":"),
         )
-        with redis_errors("take a heartbeat"):
+        async with self._link.asking("take a heartbeat"):
             # No transaction: the two keys may be on different servers of a Redis Cluster. Both are safe to repeat.
             pipe = self._link.text.pipeline(transaction=False)
             pipe.sadd(keys.SHARDS, heartbeat.name)
@@ -80,12 +80,12 @@ class Membership:
 
     async def leave(self, name: str) -> None:
         """Say that the shard stopped on purpose."""
-        with redis_errors("take a farewell"):
+        async with self._link.asking("take a farewell"):
             await self._link.text.delete(keys.heartbeat(name))
 
     async def all(self) -> tuple[ShardView, ...]:
         """Return every shard ever seen, by name."""
-        with redis_errors("read the shards"):
+        async with self._link.asking("read the shards"):
             names = sorted(await self._link.text.smembers(keys.SHARDS))
             pipe = self._link.text.pipeline(transaction=False)
             for name in names:
@@ -98,12 +98,12 @@ class Membership:
 
     async def alive(self, name: str) -> bool:
         """Whether this shard's heartbeat is there."""
-        with redis_errors("read a heartbeat"):
+        async with self._link.asking("read a heartbeat"):
             return bool(await self._link.text.exists(keys.heartbeat(name)))
 
     async def remove(self, name: str) -> None:
         """Forget a shard that is gone for good and has nothing placed on it."""
-        with redis_errors("forget a shard"):
+        async with self._link.asking("forget a shard"):
             await self._link.text.srem(keys.SHARDS, name)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 
 _AT_ONCE = 500
 
@@ -76,7 +76,7 @@ async def _change_sets(link: RedisLink, command: str, members: Sequence[tuple[st
         by_shard[shard].append(session_id)
     if not by_shard:
         return
-    with redis_errors("change placements"):
+    async with link.asking("change placements"):
         pipe = link.text.pipeline(transaction=False)
         for shard, session_ids in by_shard.items():
             pipe.execute_command(command.upper(), keys.placed(shard), *session_ids)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from daemon.core.errors import ConflictError, RedisLostDataError, SessionNotFoundError, StaleTokenError
 from daemon.registry import keys
 from daemon.registry.codec import record_from_fields, record_to_fields, to_text
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.registry.placements import Placement, place_many
 from daemon.registry.summaries import read_summaries, summaries_of
 from daemon.sessions.record import SessionRecord
@@ -46,11 +46,11 @@ class Records:
 
     async def create(self, record: SessionRecord) -> bool:
         """Store a new record; False if one with this id exists (it is left as it is)."""
-        with redis_errors("store a session"):
+        async with self._link.asking("store a session"):
             # The index first: an index entry without a record is skipped, a record without one would never be seen.
             await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
         made = await self._link.run("create_record", [keys.record(record.session_id)], _flat(record_to_fields(record)))
-        with redis_errors("store a session"):
+        async with self._link.asking("store a session"):
             # Again: an old session of this id that is just being forgotten may have taken our entry along.
             await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
         return bool(made)
@@ -70,7 +70,7 @@ class Records:
         """Return the records that exist, in the order asked, in one round trip."""
         if not session_ids:
             return []
-        with redis_errors("read sessions"):
+        async with self._link.asking("read sessions"):
             pipe = self._link.text.pipeline(transaction=False)
             for session_id in session_ids:
                 pipe.hgetall(keys.record(session_id))
@@ -83,7 +83,7 @@ class Records:
 
     async def page(self, after: str | None, limit: int) -> tuple[list[SessionRecord], str | None]:
         """Return up to `limit` records with ids after `after` in order, and where the next page begins (None: last)."""
-        with redis_errors("list sessions"):
+        async with self._link.asking("list sessions"):
             start = f"({after}" if after else "-"
             ids: list[str] = await self._link.text.zrangebylex(keys.INDEX, start, "+", start=0, num=limit + 1)
         more = len(ids) > limit
@@ -155,7 +155,7 @@ class Records:
             [token, record.serial, len(wishes), *wishes, *_flat(fields)],
         )
         check_held_answer(answer, record.session_id, token)
-        with redis_errors("store a session"):
+        async with self._link.asking("store a session"):
             await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
             if answer == _WRITTEN_WHOLE and record.shard is not None:
                 await self._link.text.sadd(keys.placed(record.shard), record.session_id)
@@ -188,7 +188,7 @@ class Records:
         )
         if removed == -1:
             raise ConflictError("the session runs, or is wanted again", session_id=session_id)
-        with redis_errors("forget a session"):
+        async with self._link.asking("forget a session"):
             await self._link.text.zrem(keys.INDEX, session_id)
             # A new session of this id may have been made since the record went.
             if await self._link.text.exists(keys.record(session_id)):
@@ -209,14 +209,14 @@ class Records:
         """Take sessions out of a shard's set of placements."""
         ids = list(session_ids)
         if ids:
-            with redis_errors("remove placements"):
+            async with self._link.asking("remove placements"):
                 await self._link.text.srem(keys.placed(shard), *ids)
 
     async def placed_sets(self, shards: Sequence[str]) -> dict[str, frozenset[str]]:
         """Return the ids in each shard's set of placements, whatever the records say."""
         if not shards:
             return {}
-        with redis_errors("read placements"):
+        async with self._link.asking("read placements"):
             pipe = self._link.text.pipeline(transaction=False)
             for shard in shards:
                 pipe.smembers(keys.placed(shard))
@@ -227,7 +227,7 @@ class Records:
         """Return how many sessions are placed on each shard."""
         if not shards:
             return {}
-        with redis_errors("count placements"):
+        async with self._link.asking("count placements"):
             pipe = self._link.text.pipeline(transaction=False)
             for shard in shards:
                 pipe.scard(keys.placed(shard))
@@ -240,13 +240,13 @@ class Records:
 
     async def placed_summaries(self, shard: str) -> list[Summary]:
         """Return the summaries of the sessions whose recorded placement is this shard."""
-        with redis_errors("read placements"):
+        async with self._link.asking("read placements"):
             ids = sorted(await self._link.text.smembers(keys.placed(shard)))
         return [found for found in await self.summaries_of(ids) if found.shard == shard]
 
     async def placed_on(self, shard: str) -> list[SessionRecord]:
         """Return the records of the sessions whose recorded placement is this shard."""
-        with redis_errors("read placements"):
+        async with self._link.asking("read placements"):
             ids = sorted(await self._link.text.smembers(keys.placed(shard)))
         return [record for record in await self.get_many(ids) if record.shard == shard]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 from daemon.sessions.states import Desired, SessionState
 from daemon.sessions.summary import Summary
 
@@ -38,7 +38,7 @@ async def read_summaries(link: RedisLink, *, page_size: int = 1000) -> tuple[Sum
     found: list[Summary] = []
     after: str | None = None
     while True:
-        with redis_errors("list sessions"):
+        async with link.asking("list sessions"):
             start = f"({after}" if after else "-"
             ids: list[str] = await link.text.zrangebylex(keys.INDEX, start, "+", start=0, num=page_size)
         found += await summaries_of(link, ids)
@@ -55,7 +55,7 @@ async def summaries_of(link: RedisLink, session_ids: Sequence[str]) -> list[Summ
     """
     if not session_ids:
         return []
-    with redis_errors("read sessions"):
+    async with link.asking("read sessions"):
         pipe = link.text.pipeline(transaction=False)
         for session_id in session_ids:
             pipe.hmget(keys.record(session_id), _FIELDS)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from daemon.core.clock import iso, parse_iso
 from daemon.registry import keys
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,13 @@ class Tombstones:
 
     async def get(self, workspace_id: str, session_id: str) -> Tombstone | None:
         """Return the tombstone of a session, or None."""
-        with redis_errors("read a tombstone"):
+        async with self._link.asking("read a tombstone"):
             body = await self._link.text.hget(keys.TOMBSTONES, f"{workspace_id}/{session_id}")
         return _parse(body) if body else None
 
     async def all(self) -> list[Tombstone]:
         """Return all tombstones."""
-        with redis_errors("read tombstones"):
+        async with self._link.asking("read tombstones"):
             found = await self._link.text.hgetall(keys.TOMBSTONES)
         return [_parse(body) for body in found.values()]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from daemon.registry import keys
 from daemon.registry.commands import entries
-from daemon.registry.link import RedisLink, redis_errors
+from daemon.registry.link import RedisLink
 
 _LENGTH = 100
 _TAKEN_AT_ONCE = 100
@@ -36,7 +36,7 @@ class Wakes:
         """
         named = {"why": why, "session_id": session_id, "shard": shard}
         fields = {name: value for name, value in named.items() if value}
-        with redis_errors("take a wake"):
+        async with self._link.asking("take a wake"):
             await self._link.text.xadd(keys.WAKES, fields, maxlen=_LENGTH, approximate=True)
 
     async def last_id(self) -> str:
@@ -45,7 +45,7 @@ class Wakes:
         Raises:
             RedisUnavailableError: nobody knows.
         """
-        with redis_errors("read wakes"):
+        async with self._link.asking("read wakes"):
             newest = await self._link.text.xrevrange(keys.WAKES, count=1)
         return str(newest[0][0]) if newest else "0-0"
 
@@ -59,7 +59,7 @@ class Wakes:
         """
         # Asked here, because with "$" Redis would tell no id when nothing comes, and the next call would leave a gap.
         after = await self.last_id() if last_id == "$" else last_id
-        async with self._link.waiting("read wakes") as client:
+        async with self._link.waiting("read wakes", waits_s=block_ms / 1000) as client:
             answer = await client.xread({keys.WAKES: after}, count=_TAKEN_AT_ONCE, block=max(1, block_ms))
         found = entries(answer)
         return (found[-1][0] if found else after), [_parse(fields) for _, fields in found]

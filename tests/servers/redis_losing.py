@@ -1,7 +1,9 @@
 """A real redis-server that can be killed, started again, emptied, and set back to an earlier state."""
 
 import contextlib
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +38,16 @@ class LosingRedis:
         if self._running is not None:
             self._running.close()
             self._running = None
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop its process for a while: connections stand, and nothing answers."""
+        pid = int(self.client.info("server")["process_id"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def keep(self) -> None:
         """Write the present state down: what a start finds."""
