@@ -116,14 +116,18 @@ class LeaseKeeper:
         except RedisUnavailableError as error:
             log.warning("leases not renewed", sessions=len(held), code=error.code)
             return
+        if unknown := answers.count(Renewal.UNKNOWN):
+            log.warning("leases not renewed: a master of the cluster is away", sessions=unknown, of=len(held))
         renewed: dict[str, float] = {}
         for item, answer in zip(held, answers, strict=True):
             session_id = item.lease.session_id
             if self._held.get(session_id) is not item:
-                if answer is not Renewal.LOST:
+                if answer not in {Renewal.LOST, Renewal.UNKNOWN}:
                     await self._release_again(item.lease)
             elif answer is Renewal.LOST:
                 self._fence(item, "the lease belongs to somebody else now")
+            elif answer is Renewal.UNKNOWN:
+                continue
             elif boot_s() >= item.deadline_boot_s:
                 # The guard has ended its Chromium by now, whatever Redis says.
                 self._fence(item, "the lease was renewed too late")

@@ -40,6 +40,8 @@ class Renewal(StrEnum):
     REGAINED = "regained"
     """Ours again after Redis had lost it: the record must be written anew."""
     LOST = "lost"
+    UNKNOWN = "unknown"
+    """The master of a cluster that has this lease did not answer: the old deadline still stands."""
 
 
 class Leases:
@@ -97,15 +99,15 @@ class Leases:
         """Prolong leases in one round trip.
 
         Raises:
-            RedisUnavailableError: nobody knows; the old deadlines still stand.
+            RedisUnavailableError: nobody knows of any; the old deadlines still stand.
         """
         if not leases:
             return []
-        answers = await self._link.run_many(
+        answers = await self._link.run_many_apart(
             "renew",
             [(_keys(lease.session_id), [lease.holder, lease.token, self.ttl_ms]) for lease in leases],
         )
-        return [_RENEWALS[int(answer)] for answer in answers]
+        return [Renewal.UNKNOWN if answer is None else _RENEWALS[int(answer)] for answer in answers]
 
     async def release(self, lease: Lease) -> bool:
         """Give a lease back after the session has ended; False if it was lost before."""

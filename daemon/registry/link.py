@@ -107,6 +107,40 @@ class RedisLink:
                 await prepared(keys=list(keys), args=list(args), client=pipe)
             return list(await pipe.execute())
 
+    async def run_many_apart(
+        self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
+    ) -> list[Any | None]:
+        """As `run_many`, but each master of a cluster answers for itself: None where one did not.
+
+        Raises:
+            RedisUnavailableError: nobody answered.
+        """
+        if self.kind != "cluster":
+            return await self.run_many(script, calls)
+        parts = await self._by_master(calls)
+        answers = await asyncio.gather(
+            *(self.run_many(script, [calls[at] for at in part]) for part in parts), return_exceptions=True
+        )
+        found: list[Any | None] = [None] * len(calls)
+        for part, answer in zip(parts, answers, strict=True):
+            if isinstance(answer, list):
+                for at, one in zip(part, answer, strict=True):
+                    found[at] = one
+            elif not isinstance(answer, RedisUnavailableError) or len(parts) == 1:
+                raise answer
+        if all(isinstance(answer, RedisUnavailableError) for answer in answers):
+            raise RedisUnavailableError(f"Redis did not run {script}: no master answers")
+        return found
+
+    async def _by_master(self, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[list[int]]:
+        """Return the positions of the calls that go to one master, for each of them."""
+        parts: dict[str, list[int]] = {}
+        async with self.asking("tell its masters"):
+            await self.text.initialize()
+            for at, (keys, _) in enumerate(calls):
+                parts.setdefault(self.text.get_node_from_key(keys[0]).name, []).append(at)
+        return list(parts.values())
+
     async def _run_many_on_cluster(
         self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
     ) -> list[Any]:

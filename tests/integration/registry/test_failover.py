@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+import redis
 from pydantic import SecretStr
 
 from daemon.core.clock import utc_now
@@ -72,6 +73,8 @@ async def goes_on(link: RedisLink, kill: Callable[[], None]) -> None:
     async def renewed() -> None:
         answers = await leases.renew(mine)
         assert Renewal.LOST not in answers
+        if Renewal.UNKNOWN in answers:
+            raise RedisUnavailableError("a master is away")
 
     assert await through_the_failure(renewed) > 0, "nobody noticed that a master died"
     assert await leases.renew(mine) == [Renewal.KEPT] * SESSIONS
@@ -87,6 +90,22 @@ async def goes_on(link: RedisLink, kill: Callable[[], None]) -> None:
 async def test_a_cluster_goes_on_after_a_master_died(cluster: Cluster) -> None:
     async for link in linked(cluster.url):
         await goes_on(link, lambda: cluster.kill(cluster.masters[0]))
+
+
+async def test_a_dead_master_of_a_cluster_costs_the_leases_of_its_own_sessions_only() -> None:
+    with redis_cluster() as cluster:
+        for port in cluster.masters:
+            with redis.Redis(port=port) as client:
+                client.config_set("cluster-require-full-coverage", "no")
+        async for link in linked(cluster.url):
+            leases = Leases(link, ttl_ms=60_000)
+            taken = [await leases.acquire(f"s{number}", "h", floor=0) for number in range(30)]
+            assert await leases.renew(taken) == [Renewal.KEPT] * 30
+            cluster.kill(cluster.masters[2])
+            for _ in range(3):
+                answers = await leases.renew(taken)
+                assert set(answers) == {Renewal.KEPT, Renewal.UNKNOWN}
+                assert 10 <= answers.count(Renewal.KEPT) < 30
 
 
 async def test_sentinel_leads_to_the_next_master(watched: Watched) -> None:
