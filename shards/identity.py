@@ -20,7 +20,8 @@ from daemon.core.exit_codes import ExitCode
 from daemon.core.files import private_directory, write_atomic
 from daemon.core.ids import check_shard_name
 
-_WAIT_S = 1.0
+_WAIT_S = 6.0
+"""Longer than a guard holds the lock to end what its dead shard left."""
 
 
 class ShardRunsAlreadyError(UnavailableError):

@@ -173,9 +173,13 @@ class Intake:
             return []
         log.info("closing sessions", sessions=len(tasks), timeout_s=timeout_s)
         done, late = await asyncio.wait(tasks, timeout=timeout_s)
-        await cancel_all(late)
         log.info("sessions closed", closed=len(done), not_in_time=len(late))
-        return sorted(tasks[task] for task in late)
+        names = sorted(tasks[task] for task in late)
+        if names:
+            # Before they are ended, which may take as long as Redis takes: supervisord's patience ends soon.
+            log.error("last backup not taken in time; the last live copy stays the newest", session_ids=names)
+        await cancel_all(late)
+        return names
 
 
 def should_run(record: Summary) -> bool:

@@ -151,8 +151,6 @@ class ShardProcess:
     async def _end(self, intake: Intake, commanding: Commanding, heartbeat: HeartbeatLoop) -> None:
         await self._stop.wait()
         heartbeat.tell_stopping()
-        late = await intake.drain(timeout_s=self._settings.shard.shutdown_timeout_ms / 1000)
-        if late:
-            log.error("last backup not taken in time; the last live copy stays the newest", session_ids=late)
+        await intake.drain(timeout_s=self._settings.shard.shutdown_timeout_ms / 1000)
         await commanding.finish(timeout_s=_FINISH_COMMANDS_S)
         self._leaving.set()

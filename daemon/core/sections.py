@@ -190,7 +190,7 @@ class ShardSettings(Section):
         10000, le=600000, alias="SHARD_GRACE_MS", description="How long a gone shard keeps its sessions placed on it."
     )
     shutdown_timeout_ms: Milliseconds = Field(
-        60000, ge=1000, le=65000, alias="SHUTDOWN_TIMEOUT_MS", description="Time for final backups on a stop."
+        60000, ge=1000, le=60000, alias="SHUTDOWN_TIMEOUT_MS", description="Time for final backups on a stop."
     )
     lease_ttl_ms: Milliseconds = Field(
         15000, ge=2000, le=300000, alias="LEASE_TTL_MS", description="Life of a session's lease without renewal."

@@ -46,10 +46,11 @@ class SeenShard(ShardView):
         """What the leases begin with that certainly nobody holds any more; empty when nothing is known."""
         if self.exit is None or not self.exit.holder_prefix:
             return ""
-        # A prefix with a number alone may also be that of a later process, which got the same number.
+        # A prefix with a number alone may also be that of a later process, which got the same number; that one may be
+        # silent now and still hold its leases.
         exact = self.exit.holder_prefix.endswith("|")
-        same_number = self.heartbeat is not None and self.heartbeat.incarnation.startswith(f"{self.exit.pid}-")
-        return self.exit.holder_prefix if exact or self.ended or not same_number else ""
+        another = self.process is not None and not self.process.incarnation.startswith(f"{self.exit.pid}-")
+        return self.exit.holder_prefix if exact or self.ended or another else ""
 
     def cools(self, now: datetime) -> bool:
         """Whether it has crashed lately and should get nothing new for a while.

@@ -23,6 +23,8 @@ MAX_MESSAGE_BYTES = 65536
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """A stop is the shard's business: the guard goes when the shard has gone."""
 _AGAIN_S = 0.1
+_AT_MOST_S = 0.25
+"""How long to sleep on: select does not count the time in which the host slept, and the deadlines do."""
 _END_S = 5.0
 
 
@@ -47,10 +49,12 @@ class Watch:
 
     def _take(self) -> bool:
         """Wait for the next message or deadline; False when the shard is gone."""
-        wait_s = min(self._deadlines.values(), default=float("inf")) - boot_s()
+        wait_s = None
         if self._told:
             wait_s = _AGAIN_S
-        ready, _, _ = select.select([self._orders], [], [], None if wait_s == float("inf") else max(0.0, wait_s))
+        elif self._deadlines:
+            wait_s = min(_AT_MOST_S, max(0.0, min(self._deadlines.values()) - boot_s()))
+        ready, _, _ = select.select([self._orders], [], [], wait_s)
         if not ready:
             return True
         try:

@@ -56,6 +56,30 @@ def test_a_shard_that_was_stopped_is_waited_for(heartbeat: Heartbeat | None) -> 
     assert (stopped.alive, stopped.in_grace) == (False, True)
 
 
+STOPPED = replace(UP, heartbeat=None, exit=STOP)
+PEER_BEAT = replace(BEAT, name="b", incarnation="8-def", pid=8)
+PEER_STOP = replace(STOP, shard="b", holder_prefix="b:i:8-def|", pid=8)
+PEER = SeenShard(name="b", heartbeat=PEER_BEAT, last=incarnation_of(PEER_BEAT))
+
+
+@pytest.mark.parametrize(
+    ("peer", "peer_gone_s", "waited_for"),
+    [
+        (replace(PEER, heartbeat=replace(PEER_BEAT, stopping=True)), 0.0, True),
+        (replace(PEER, heartbeat=replace(PEER_BEAT, stopping=True, host="elsewhere")), 0.0, False),
+        (replace(PEER, heartbeat=None, exit=PEER_STOP), GRACE_S - 1, True),
+        (replace(PEER, heartbeat=None, exit=PEER_STOP), GRACE_S, False),
+        (PEER, 0.0, False),
+        (replace(PEER, heartbeat=None, exit=replace(PEER_STOP, expected=False)), 0.0, False),
+    ],
+)
+def test_of_shards_that_are_told_to_stop_together_none_is_late_before_the_last(
+    peer: SeenShard, peer_gone_s: float, waited_for: bool
+) -> None:
+    gone_s = {"a": 6 * GRACE_S, "b": peer_gone_s}
+    assert stands_of([STOPPED, peer], gone_s, grace_s=GRACE_S, now=NOW).shards["a"].in_grace is waited_for
+
+
 def test_a_shard_that_is_back_is_alive_and_cools_after_a_crash() -> None:
     back = replace(UP, heartbeat=replace(BEAT, incarnation="7-xyz"), exit=CRASH)
     assert (stand(back, OTHER).alive, stand(back, OTHER).open) == (True, False)
@@ -107,6 +131,14 @@ def test_leases_are_not_freed_by_a_number_that_a_living_process_has() -> None:
     by_number = replace(CRASH, holder_prefix="a:i:7-", at=NOW - timedelta(hours=2))
     assert stand(replace(UP, exit=by_number)).alive
     assert stand(replace(UP, exit=by_number)).dead_holder == ""
+
+
+@pytest.mark.parametrize("incarnation", ["7-later", "9-later"])
+def test_leases_are_not_freed_by_a_number_of_a_silent_process_that_may_still_hold_them(incarnation: str) -> None:
+    by_number = replace(CRASH, holder_prefix="a:i:7-", at=NOW - timedelta(hours=2))
+    silent = replace(UP, heartbeat=None, last=replace(incarnation_of(BEAT), incarnation=incarnation), exit=by_number)
+    assert stand(silent).dead_holder == ("" if incarnation.startswith("7-") else "a:i:7-")
+    assert stand(replace(silent, last=None)).dead_holder == ""
 
 
 def test_a_shard_that_only_sessions_know_is_waited_for_as_a_silent_one() -> None:
