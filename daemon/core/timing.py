@@ -10,6 +10,8 @@ from daemon.core.sections import BackupSettings, CoordinatorSettings, RedisSetti
 
 LEADER_TTL_MS = 10_000
 """Life of a coordinator's claim to lead without renewal; it is renewed in each reconcile cycle."""
+LEADER_MARGIN = 0.1
+"""The part of it that a coordinator does not count on, so that it has stopped leading before another one begins."""
 LEAST_MARGIN_MS = 500
 """Twice the interval at which a shard looks at its deadlines: by then, or by the guard, Chromium is dead."""
 
@@ -57,10 +59,11 @@ def _heartbeat_problems(redis: RedisSettings, shard: ShardSettings) -> Iterator[
 
 def _coordinator_problems(redis: RedisSettings, coordinator: CoordinatorSettings) -> Iterator[str]:
     needed_ms = 2 * coordinator.reconcile_interval_ms + redis.timeout_ms
-    if needed_ms > LEADER_TTL_MS:
+    leads_ms = round(LEADER_TTL_MS * (1 - LEADER_MARGIN))
+    if needed_ms > leads_ms:
         yield (
             f"RECONCILE_INTERVAL_MS={coordinator.reconcile_interval_ms} is too long: 2 * RECONCILE_INTERVAL_MS"
-            f" + REDIS_TIMEOUT_MS = {needed_ms} must be at most {LEADER_TTL_MS}, the life of a coordinator's lead"
+            f" + REDIS_TIMEOUT_MS = {needed_ms} must be at most {leads_ms}, the life of a coordinator's lead"
         )
     # A command waits in Redis for no longer than that: one hanging call must not make every command too old.
     if coordinator.command_timeout_ms < redis.timeout_ms:

@@ -51,7 +51,7 @@ class Room:
         self.registry = Registry(settings)
         self.archives = archives
         self.bucket = bucket
-        self.leadership = Leadership(self.registry, "coordinator-of-tests")
+        self.leadership = Leadership(self.registry, "coordinator-of-tests", ttl_ms=600_000)
         self._folder = folder
 
     async def archive(self, session_id: str, token: int, generation: int, workspace_id: str = "ws") -> ArchiveRef:

@@ -1,6 +1,9 @@
 """A leader that stood still goes on with what it had seen, while another has led and its users went on."""
 
+import asyncio
+
 from daemon.coordinator.acting import Acting
+from daemon.coordinator.leader import Leadership
 from daemon.coordinator.placer import Placer
 from daemon.coordinator.steps import Steps
 from daemon.core.clock import utc_now
@@ -45,3 +48,16 @@ async def test_a_tombstone_that_voids_more_stays(redis_url: str) -> None:
             await room.registry.tombstones.put(grave)
         [kept] = await room.registry.tombstones.all()
         assert kept.void_token == 7
+
+
+async def test_a_leader_that_hears_nothing_stops_leading_by_its_own_clock_before_another_begins(redis_url: str) -> None:
+    async with floor(redis_url) as room:
+        first = Leadership(room.registry, "first", ttl_ms=1000)
+        second = Leadership(room.registry, "second", ttl_ms=1000)
+        assert await first.keep()
+        ended = asyncio.create_task(first.wait(leading=False, stop=asyncio.Event()))
+        while not await second.keep():
+            await asyncio.sleep(0.01)
+        assert not first.leading
+        await asyncio.wait_for(ended, 5)
+        assert second.leading

@@ -207,10 +207,10 @@ async def test_a_store_that_hangs_ends_with_the_coordinator(room: Room, session_
 async def test_only_the_leader_writes_marks(room: Room, session_id: str) -> None:
     await room.session(session_id, None, desired=Desired.STOPPED)
     marks = keeper(room)
-    room.leadership.leading = False
+    await room.leadership.give_up()
     await look(room, marks)
     assert await said(room, session_id) is None
-    room.leadership.leading = True
+    assert await room.leadership.keep()
     await look(room, marks)
     assert await said(room, session_id) == "stopped:0"
 

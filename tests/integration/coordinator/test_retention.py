@@ -131,10 +131,10 @@ async def test_a_coordinator_that_does_not_lead_removes_nothing(room: Room, sess
     refs = [await room.archive(session_id, 1, generation) for generation in (1, 2, 3)]
     await room.session(session_id, refs[-1], void_token=1)
     await room.tombstone(session_id, 1)
-    room.leadership.leading = False
+    await room.leadership.give_up()
     await room.retention().cycle()
     assert len(await room.kept(session_id)) == 3
-    room.leadership.leading = True
+    assert await room.leadership.keep()
     await room.retention().cycle()
     assert await room.kept(session_id) == []
 
