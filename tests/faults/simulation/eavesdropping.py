@@ -45,6 +45,7 @@ class Eavesdropper:
         self._tokens: dict[str, int] = {}
         self._highest: dict[str, int] = {}
         self._newest: dict[str, tuple[int, int]] = {}
+        self._archived: dict[str, set[tuple[int, int]]] = {}
         self._task: asyncio.Task[None] | None = None
         self.status: dict[str, str] = {}
         """The state that each session's holder wrote last."""
@@ -159,6 +160,11 @@ class Eavesdropper:
             if order < self._newest.get(place, (0, 0)):
                 self._history.fail("the newest copy went back", session_id, of=name, order=order)
             self._newest[place] = order
+            if name == "archive":
+                known = self._archived.setdefault(session_id, set())
+                if order in known:
+                    return  # a record that is written again names an archive of long ago
+                known.add(order)
             self._history.note(Kind.COPY, session_id, at_s=self._at_s, of=name, order=order)
 
 

@@ -41,6 +41,16 @@ class Wish(StrEnum):
     CREATE = "create"
 
 
+class Listening(StrEnum):
+    """When the ends of shards are reported."""
+
+    NEVER = "never"
+    """As without supervisord: leases end by their TTL."""
+    AT_ONCE = "at once"
+    LATE = "late"
+    """Up to some seconds late: the next process may run by then."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One blow, `at_s` after all sessions were connected."""
@@ -80,6 +90,7 @@ class Schedule:
     faults: tuple[Fault, ...]
     wishes: tuple[Asked, ...]
     drains: tuple[Drain, ...] = ()
+    listening: Listening = Listening.NEVER
     lossy: bool = False
     breaks: tuple[str, ...] = ()
     """What of the product is deliberately broken; see `breaking`."""
@@ -95,7 +106,8 @@ class Schedule:
         steps += [(drain.at_s, f"drain {drain.shard} {drain.for_s:.2f}") for drain in self.drains]
         lines = [f"  {at_s:5.2f}  {step}" for at_s, step in sorted(steps)]
         head = f"seed {self.seed}: {self.shards} shards, {self.coordinators} coordinators, {self.sessions} sessions"
-        return "\n".join([head + (", Redis may lose data" if self.lossy else ""), *lines])
+        head += f", exits are reported {self.listening}" + (", Redis may lose data" if self.lossy else "")
+        return "\n".join([head, *lines])
 
 
 _SHARD_BLOWS = {Blow.KILL: 4, Blow.END: 2, Blow.STOP: 5, Blow.HANG: 3, Blow.BREAK: 2, Blow.JUMP: 1}
@@ -126,6 +138,7 @@ def make_schedule(seed: int, *, lossy: bool | None = None) -> Schedule:
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
         wishes=tuple(sorted(wishes, key=lambda asked: asked.at_s)),
         drains=_drains(random.Random(f"drains {seed}"), shards),
+        listening=random.Random(f"listening {seed}").choice(list(Listening)),
         lossy=lossy,
     )
 

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.core.sections import PathSettings
 from tests.faults.simulation.eavesdropping import Eavesdropper
 from tests.faults.simulation.history import History, Kind
 from tests.faults.simulation.judge import Judge
 from tests.faults.simulation.jumping import jump, make_clock
+from tests.faults.simulation.listening import Listener
 from tests.faults.simulation.processes import Child, RedisServer, Zygote
 from tests.faults.simulation.proxy import Proxy, Weather
 from tests.faults.simulation.schedule import REDIS, Blow, Fault, Schedule
@@ -28,6 +30,8 @@ class Member:
     keeping: asyncio.Task[None] | None = None
     pause_s: float = 0.05
     """How long until it is started again after its next end."""
+    told_to_stop: bool = False
+    """Whether its next end was asked for."""
 
     @property
     def log(self) -> Path:
@@ -55,6 +59,8 @@ class World:
         self.judge = Judge(self.history)
         self.redis = RedisServer(folder, keeps=not schedule.lossy)
         self.ear = Eavesdropper(self.history)
+        self._listener = Listener(self.redis.socket, self.history, schedule.listening, seed=schedule.seed)
+        self._reports: set[asyncio.Task[None]] = set()
         self.members = {name: self._member(name) for name in _names(schedule)}
 
     def _member(self, name: str) -> Member:
@@ -83,9 +89,10 @@ class World:
     async def end(self) -> None:
         """Kill everything."""
         keeping = [member.keeping for member in self.members.values() if member.keeping is not None]
-        for task in [*self._tasks, *keeping]:
+        for task in [*self._tasks, *keeping, *self._reports]:
             task.cancel()
-        await asyncio.gather(*self._tasks, *keeping, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *keeping, *self._reports, return_exceptions=True)
+        await self._listener.close()
         for member in self.members.values():
             if member.child is not None:
                 member.child.signal(signal.SIGKILL)
@@ -121,10 +128,20 @@ class World:
             )
             await member.child.ended()
             self.history.note(Kind.FAULT, "process has ended", name=member.name, pid=member.child.pid)
+            self._report(member)
             child, member.child = member.child, None
             child.close()
             await asyncio.sleep(member.pause_s)
             member.pause_s = 0.1
+
+    def _report(self, member: Member) -> None:
+        told_to_stop, member.told_to_stop = member.told_to_stop, False
+        if member.name.startswith("shard") and member.child is not None:
+            run_dir = PathSettings(DATA_ROOT=member.folder).run_dir
+            telling = self._listener.tell(member.name, member.child.pid, run_dir, told_to_stop=told_to_stop)
+            report = asyncio.create_task(telling)
+            self._reports.add(report)
+            report.add_done_callback(self._reports.discard)
 
     def deal(self, fault: Fault) -> None:
         """Deal a blow; what it does later is done in the background."""
@@ -156,6 +173,7 @@ class World:
                     child.signal(signal.SIGCONT)
             case Blow.KILL | Blow.END if child is not None:
                 member.pause_s = fault.for_s
+                member.told_to_stop = fault.blow is Blow.END
                 child.signal(signal.SIGKILL if fault.blow is Blow.KILL else signal.SIGTERM)
 
     async def _shake_redis(self, fault: Fault) -> None:
