@@ -70,10 +70,14 @@ class Asking:
         match wish:
             case Wish.CREATE:
                 user = f"s{self._seed}u{number}"
-                _, made = await self._directory.create(workspace_id=_WORKSPACE, user_id=user, session_id=session_id)
+                record, made = await self._directory.create(
+                    workspace_id=_WORKSPACE, user_id=user, session_id=session_id
+                )
                 if made:
                     self._history.note(Kind.MADE, session_id, at_s=began_s)
-                    self.wanted[session_id] = Desired.RUNNING
+                if made or self.wanted.get(session_id) is None:
+                    # An earlier wish whose outcome nobody knew may have made it, too.
+                    self.wanted[session_id] = record.desired
             case Wish.DELETE:
                 self._history.note(Kind.DELETING, session_id)
                 await self._directory.delete(session_id)
