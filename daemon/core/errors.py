@@ -23,6 +23,8 @@ class BlazzError(Exception):
         self.message = message
         self.hint = hint
         self.ids = {name: str(value) for name, value in ids.items() if value is not None}
+        self.retry_after_s: float | None = None
+        """When trying again may help, if that is known."""
 
     def __str__(self) -> str:
         where = " ".join(f"{name}={value}" for name, value in self.ids.items())
@@ -121,10 +123,43 @@ class SessionNotFoundError(NotFoundError):
     code = "session_not_found"
 
 
+class ArchiveNotFoundError(NotFoundError):
+    """The object store answered: the session has no such archive."""
+
+    code = "archive_not_found"
+
+
+class ArchiveVoidError(ConflictError):
+    """The archive belongs to a login that was ended; WhatsApp would not take it."""
+
+    code = "archive_void"
+
+
 class ShardNotFoundError(NotFoundError):
     """No shard with this name has ever been seen, or it is gone for good."""
 
     code = "shard_not_found"
+
+
+class TokenNotFoundError(NotFoundError):
+    """No API token with this id."""
+
+    code = "token_not_found"
+
+
+class EventIdUnknownError(InvalidInputError):
+    """What was given as the last event that was seen is no id of an event."""
+
+    code = "event_id_unknown"
+
+
+class TooManyFollowersError(BlazzError):
+    """As many follow the events over HTTP as may."""
+
+    code = "too_many_followers"
+    http_status = 429
+    exit_code = ExitCode.TEMPORARY
+    retryable = True
 
 
 class JobNotFoundError(NotFoundError):
@@ -133,10 +168,74 @@ class JobNotFoundError(NotFoundError):
     code = "job_not_found"
 
 
+class EndpointNotFoundError(NotFoundError):
+    """No webhook endpoint of this name is configured."""
+
+    code = "endpoint_not_found"
+
+
+class DeadLetterNotFoundError(NotFoundError):
+    """No dead letter with this id, or it was sent again, removed, or pushed out by newer ones."""
+
+    code = "dead_letter_not_found"
+
+
 class SessionNotConnectedError(ConflictError):
     """The session is not in a state in which it can do that."""
 
     code = "session_not_connected"
+
+
+class SendInProgressError(ConflictError):
+    """Another request with the same idempotency key sends the message right now."""
+
+    code = "send_in_progress"
+    retryable = True
+
+
+class IdempotencyKeyReusedError(InvalidInputError):
+    """The idempotency key was used for another message."""
+
+    code = "idempotency_key_reused"
+
+
+class RecipientUnknownError(InvalidInputError):
+    """WhatsApp has no account for this phone number."""
+
+    code = "recipient_not_on_whatsapp"
+
+
+class SendQueueFullError(BlazzError):
+    """As many messages of the session wait for their turn as may."""
+
+    code = "send_queue_full"
+    http_status = 429
+    exit_code = ExitCode.TEMPORARY
+    retryable = True
+
+
+class SendNotFoundError(NotFoundError):
+    """Nothing is remembered of this idempotency key."""
+
+    code = "send_not_found"
+
+
+class MessageNotFoundError(NotFoundError):
+    """The session's page does not know this message."""
+
+    code = "message_not_found"
+
+
+class MediaNotFoundError(NotFoundError):
+    """The message has no media, or WhatsApp does not keep them any more."""
+
+    code = "media_not_found"
+
+
+class MediaTooLargeError(InvalidInputError):
+    """The media of the message are larger than `MAX_MEDIA_BYTES`."""
+
+    code = "media_too_large"
 
 
 class IllegalTransitionError(ConflictError):

@@ -13,6 +13,8 @@ class ExitCode(IntEnum):
     OK = 0
     USAGE = 64
     """Wrong command line arguments."""
+    UNKNOWN = 65
+    """An action may have happened, and nobody knows: look before repeating it, or repeat it with the same key."""
     UNAVAILABLE = 69
     """Something outside did not answer (Redis, the object store, the coordinator); trying again may help."""
     SOFTWARE = 70

@@ -57,8 +57,8 @@ async def _pause(seconds: float, stop: asyncio.Event, wake: asyncio.Event | None
     finally:
         for wait in waits:
             wait.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await wait
+        # Not awaited one by one: a cancellation of this task would look like theirs, and be lost.
+        await asyncio.wait(waits)
         if wake is not None:
             wake.clear()
 
@@ -66,7 +66,8 @@ async def _pause(seconds: float, stop: asyncio.Event, wake: asyncio.Event | None
 async def sleep_or_stop(seconds: float, stop: asyncio.Event) -> bool:
     """Sleep, or return True early when `stop` is set."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
     return stop.is_set()
 
 

@@ -113,6 +113,18 @@ class CoordinatorSettings(Section):
         SecretStr(""), alias="API_TOKEN", description="Bearer token, at least 16 characters; set-up makes one."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, alias="MAX_BODY_BYTES", description="Largest request body.")
+    rate_limit: int = Field(
+        6000, ge=0, alias="RATE_LIMIT_PER_MINUTE", description="Requests of one API token a minute; 0: no limit."
+    )
+    auth_failures: int = Field(
+        60,
+        ge=0,
+        alias="AUTH_FAILURES_PER_MINUTE",
+        description="Requests of one address without a valid token a minute; 0: no limit.",
+    )
+    event_followers_max: int = Field(
+        100, ge=0, le=10000, alias="EVENT_FOLLOWERS_MAX", description="Requests that may follow the events at a time."
+    )
     command_timeout_ms: Milliseconds = Field(
         30000, ge=1000, le=300000, alias="COMMAND_TIMEOUT_MS", description="How long a request waits for a shard."
     )
@@ -325,9 +337,68 @@ class WebhookSettings(Section):
     secret: SecretStr = Field(
         SecretStr(""), alias="LARAVEL_WEBHOOK_SECRET", description="Key of the HMAC signature; at least 16 characters."
     )
+    secret_previous: SecretStr = Field(
+        SecretStr(""),
+        alias="LARAVEL_WEBHOOK_SECRET_PREVIOUS",
+        description="The key before it: while it is set, both sign.",
+    )
+    events: str = Field(
+        "all", alias="WEBHOOK_EVENTS", description="The events that LARAVEL_WEBHOOK receives, by comma; or all."
+    )
+    file: Path | None = Field(
+        None, alias="WEBHOOKS_FILE", description="TOML file of more endpoints; read again when it changes."
+    )
     timeout_ms: Milliseconds = Field(10000, ge=100, alias="WEBHOOK_TIMEOUT_MS", description="Limit of one delivery.")
     retry_for_ms: Milliseconds = Field(
-        86400 * 1000, alias="WEBHOOK_RETRY_FOR_MS", description="After this long an event goes to the dead letters."
+        86400 * 1000,
+        alias="WEBHOOK_RETRY_FOR_MS",
+        description="This long after it was told, an event goes to the dead letters.",
+    )
+    event_log_max: int = Field(
+        10_000, ge=1, le=1_000_000, alias="EVENT_LOG_MAX", description="Newest events that Redis keeps when delivered."
+    )
+    events_max: int = Field(
+        200_000,
+        ge=1,
+        le=10_000_000,
+        alias="EVENTS_MAX",
+        description="Most events in Redis, and most put aside for one endpoint; beyond it the oldest are lost, loudly.",
+    )
+    dead_letters_max: int = Field(
+        100_000, ge=1, le=10_000_000, alias="DEAD_LETTERS_MAX", description="Most dead letters; then the oldest go."
+    )
+
+    @property
+    def timeout_s(self) -> float:
+        """Limit of one delivery in seconds."""
+        return self.timeout_ms / 1000
+
+
+class SendSettings(Section):
+    """Sending messages."""
+
+    min_interval_ms: Milliseconds = Field(
+        1000,
+        ge=0,
+        le=60000,
+        alias="SEND_MIN_INTERVAL_MS",
+        description="Least time between two messages of one session; up to half of it more is added at random.",
+    )
+    queue_max: int = Field(
+        20, ge=1, le=1000, alias="SEND_QUEUE_MAX", description="Messages of one session that may wait for their turn."
+    )
+    max_media_bytes: int = Field(
+        16_777_216,
+        ge=1024,
+        le=67_108_864,
+        alias="MAX_MEDIA_BYTES",
+        description="Largest file that is sent or fetched.",
+    )
+    media_parallel: int = Field(
+        4, ge=1, le=64, alias="MEDIA_PARALLEL", description="Files that a coordinator moves at a time."
+    )
+    idempotency_ms: Milliseconds = Field(
+        86400 * 1000, ge=60000, alias="IDEMPOTENCY_KEEP_MS", description="How long an Idempotency-Key is remembered."
     )
 
 

@@ -3,6 +3,7 @@
 A check's message says what is wrong without telling the value, as several values are secrets.
 """
 
+import ipaddress
 import shlex
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -69,3 +70,13 @@ class Section(BaseSettings):
     """Base of all sections: frozen, empty values count as not set, names as they are in the environment."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this host can reach a server that listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -26,10 +26,11 @@ from daemon.core.sections import (
     PathSettings,
     PlatformSettings,
     RedisSettings,
+    SendSettings,
     ShardSettings,
     WebhookSettings,
 )
-from daemon.core.setting_types import Section
+from daemon.core.setting_types import Section, is_loopback
 from daemon.core.timing import timing_problems
 
 _MASK = "********"
@@ -49,6 +50,7 @@ class Settings:
     backup: BackupSettings
     archive: ArchiveSettings
     webhook: WebhookSettings
+    send: SendSettings
     platform: PlatformSettings
     embedded: EmbeddedSettings
 
@@ -64,6 +66,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "backup": BackupSettings,
     "archive": ArchiveSettings,
     "webhook": WebhookSettings,
+    "send": SendSettings,
     "platform": PlatformSettings,
     "embedded": EmbeddedSettings,
 }
@@ -113,6 +116,17 @@ def given_instead_of_secrets_file(name: str) -> str | None:
     return ".env" if dotenv_values(".env").get(name) else None
 
 
+def named_secret(name: str) -> str | None:
+    """Return what the environment, `.env` or DATA_ROOT/secrets.env gives a name that is no setting; None for nothing.
+
+    For files that name where a secret is instead of holding it.
+    """
+    given = os.environ.get(name)
+    for path in reversed(_env_files()):
+        given = given or dotenv_values(path).get(name)
+    return given or None
+
+
 def child_environment() -> dict[str, str]:
     """Return the environment for programs that need none of our settings, which hold secrets."""
     passed = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "FONTCONFIG_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -122,6 +136,11 @@ def child_environment() -> dict[str, str]:
 def own_environment() -> dict[str, str]:
     """Return the environment for a program of ours that needs no settings."""
     return child_environment() | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+
+
+def client_choice() -> tuple[str | None, str | None]:
+    """Return the coordinator (BLAZZ_URL) and the token (BLAZZ_TOKEN) that a command has instead of the settings'."""
+    return os.environ.get("BLAZZ_URL"), os.environ.get("BLAZZ_TOKEN")
 
 
 def under_supervisord() -> bool:
@@ -168,9 +187,20 @@ def _required(settings: Settings) -> list[str]:
         problems.append("R2_SECRET_ACCESS_KEY is not set")
     if len(settings.coordinator.api_token.get_secret_value()) < 16:
         problems.append(f"API_TOKEN={_MASK!r} is not allowed: at least 16 characters; bin/setup makes one")
+    elif not is_loopback(settings.coordinator.host) and len(settings.coordinator.api_token.get_secret_value()) < 32:
+        problems.append(
+            f"API_TOKEN={_MASK!r} is not allowed: at least 32 characters when COORDINATOR_HOST is no loopback address"
+        )
     if settings.webhook.url and len(settings.webhook.secret.get_secret_value()) < 16:
         problems.append(
             f"LARAVEL_WEBHOOK_SECRET={_MASK!r} is not allowed: at least 16 characters when LARAVEL_WEBHOOK is set"
+        )
+    if 0 < len(settings.webhook.secret_previous.get_secret_value()) < 16:
+        problems.append(f"LARAVEL_WEBHOOK_SECRET_PREVIOUS={_MASK!r} is not allowed: at least 16 characters, or none")
+    if settings.webhook.event_log_max > settings.webhook.events_max:
+        problems.append(
+            f"EVENT_LOG_MAX={settings.webhook.event_log_max} is too many: at most EVENTS_MAX"
+            f" = {settings.webhook.events_max}"
         )
     return problems
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from daemon.core.clock import iso, parse_iso
 from daemon.core.errors import DamagedError
-from daemon.sessions.record import CopyFacts, SessionRecord
+from daemon.sessions.record import CopyFacts, Rollback, SessionRecord
 from daemon.sessions.states import Desired, SessionState
 
 
@@ -32,6 +32,8 @@ def to_text(value: object) -> str:
             return iso(value)
         case CopyFacts():
             return _facts_to_text(value)
+        case Rollback():
+            return f"{value.token}-{value.generation}-{value.until_token}"
         case (int(token), int(generation)):
             return f"{token}-{generation}"
         case Mapping():
@@ -43,6 +45,11 @@ def to_text(value: object) -> str:
 def _order_from_text(text: str) -> tuple[int, int]:
     token, _, generation = text.partition("-")
     return (int(token), int(generation))
+
+
+def _rollback_from_text(text: str) -> Rollback:
+    token, generation, until_token = (int(part) for part in text.split("-"))
+    return Rollback(token=token, generation=generation, until_token=until_token)
 
 
 _READ: dict[str, Callable[[str], Any]] = {
@@ -61,6 +68,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "hot_copy": _facts_from_text,
     "archive": _facts_from_text,
     "archive_begun": _order_from_text,
+    "rollback": _rollback_from_text,
     "restored_at": parse_iso,
     "active_at": parse_iso,
 }

@@ -1,90 +1,58 @@
-"""The event stream: what happened to sessions, waiting to be delivered to Laravel.
+"""The event stream: what happened to sessions, in the order in which it was told.
 
-Entries leave the stream only when delivered or buried among the dead letters, so nothing is lost while nobody reads.
+It is the log that is read by entry id, and the outbox that `outbox` delivers from. It is bounded by whoever writes.
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any
-
-import structlog
-from redis.exceptions import ResponseError
 
 from daemon.core.clock import iso, parse_iso
 from daemon.registry import keys
-from daemon.registry.commands import entries
 from daemon.registry.link import RedisLink
 from daemon.sessions.events import Event, EventKind
 
-log = structlog.get_logger()
+EVENTS_MAX = 200_000
 
-_GROUP = "webhooks"
-_DEAD_MAX = 100_000
+_TOLD_MAX = 128
+_TOLD_FOR_MS = 3 * 24 * 3600 * 1000
 
 
 class EventStream:
-    """The stream of events in Redis."""
+    """The stream of events in Redis. Beyond `events_max` entries the oldest go, counted if an endpoint lacks them."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, *, events_max: int = EVENTS_MAX) -> None:
         self._link = link
+        self._events_max = events_max
 
-    async def publish(self, event: Event) -> None:
-        """Append one event.
+    async def publish(self, event: Event) -> str:
+        """Append one event and return its entry id.
 
         Raises:
             RedisUnavailableError: it may or may not be there; publish again with the same event id.
         """
-        async with self._link.asking("take an event"):
-            await self._link.text.xadd(keys.EVENTS, {"event": _to_text(event)})
+        names = [keys.EVENTS, keys.EVENT_COUNTS]
+        return str(await self._link.run("add_event", names, [event_to_text(event), self._events_max]))
 
-    async def join(self) -> None:
-        """Create the consumer group if missing; it begins at the oldest entry."""
-        async with self._link.asking("make the event group"):
-            try:
-                await self._link.text.xgroup_create(keys.EVENTS, _GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+    async def may_tell(self, event: Event, token: int) -> bool | None:
+        """Whether the holder with this token may tell an event of its session; None when it was told before.
 
-    async def take(self, consumer: str, count: int, block_ms: int) -> list[tuple[str, Event]]:
-        """Wait up to `block_ms` for new events; each goes to one consumer only."""
-        async with self._link.waiting("read events", waits_s=block_ms / 1000) as client:
-            answer = await client.xreadgroup(_GROUP, consumer, {keys.EVENTS: ">"}, count=count, block=block_ms)
-        return _parsed(entries(answer))
+        Only events that were given to `note_told` are known to have been told. A token of 0 is no holder's.
+        """
+        found = [keys.token(event.session_id), keys.told(event.session_id)]
+        answer = int(await self._link.run("may_tell", found, [token, event.event_id]))
+        return {1: True, 0: None}.get(answer, False)
 
-    async def reclaim(self, consumer: str, idle_ms: int, count: int) -> list[tuple[str, Event]]:
-        """Take over up to `count` events that their consumer has not acknowledged for `idle_ms`."""
-        async with self._link.asking("reclaim events"):
-            answer: Any = await self._link.text.xautoclaim(
-                keys.EVENTS, _GROUP, consumer, min_idle_time=idle_ms, start_id="0-0", count=count
-            )
-        return _parsed([(entry_id, fields) for entry_id, fields in answer[1] if fields])
+    async def note_told(self, event: Event) -> None:
+        """Remember for some days that an event which may come twice was told, of the last 128 of the session."""
+        await self._link.run("note_told", [keys.told(event.session_id)], [event.event_id, _TOLD_MAX, _TOLD_FOR_MS])
 
-    async def done(self, entry_ids: Sequence[str]) -> None:
-        """Acknowledge and remove delivered events."""
-        if not entry_ids:
-            return
-        async with self._link.asking("acknowledge events"):
-            pipe = self._link.text.pipeline(transaction=True)
-            pipe.xack(keys.EVENTS, _GROUP, *entry_ids)
-            pipe.xdel(keys.EVENTS, *entry_ids)
-            await pipe.execute()
-
-    async def bury(self, entry_id: str, event: Event, error: str) -> None:
-        """Move an event that was given up to the dead letters, with the reason."""
-        async with self._link.asking("bury an event"):
-            await self._link.text.xadd(
-                keys.DEAD_LETTERS, {"event": _to_text(event), "error": error}, maxlen=_DEAD_MAX, approximate=True
-            )
-        await self.done([entry_id])
-
-    async def waiting(self) -> int:
-        """Return how many events are not delivered yet."""
+    async def count(self) -> int:
+        """Return how many events the stream has, delivered or not."""
         async with self._link.asking("count events"):
             return int(await self._link.text.xlen(keys.EVENTS))
 
 
-def _to_text(event: Event) -> str:
+def event_to_text(event: Event) -> str:
+    """Return an event as it is stored."""
     return json.dumps(
         {
             "id": event.event_id,
@@ -99,18 +67,12 @@ def _to_text(event: Event) -> str:
     )
 
 
-def _parsed(found: list[tuple[str, dict[str, str]]]) -> list[tuple[str, Event]]:
-    """Read events; one that cannot be read (written by a newer version) stays pending and is logged, not delivered."""
-    parsed = []
-    for entry_id, fields in found:
-        try:
-            parsed.append((entry_id, _from_text(fields["event"])))
-        except (ValueError, KeyError, TypeError) as error:
-            log.error("event cannot be read", entry_id=entry_id, error=type(error).__name__)
-    return parsed
+def event_from_text(text: str) -> Event:
+    """Return a stored event.
 
-
-def _from_text(text: str) -> Event:
+    Raises:
+        ValueError, KeyError, TypeError: a newer version, or somebody else, wrote it.
+    """
     raw = json.loads(text)
     return Event(
         event_id=raw["id"],

@@ -1,7 +1,8 @@
 """Every Redis name of this project, in one place.
 
 A session's keys share the hash tag `{session_id}`, so that one script can touch several of them on Redis Cluster.
-Only the hot copy may be evicted; it is the only large key with a TTL.
+Only the hot copy may be evicted; it is the only large key with a TTL. A set of told events that is evicted costs a
+second telling with the same event id.
 """
 
 INDEX = "wa:sessions"
@@ -9,9 +10,17 @@ INDEX = "wa:sessions"
 SHARDS = "wa:shards"
 """Set of the names of all shards ever seen."""
 EVENTS = "wa:events"
-"""Stream of events that wait for delivery; consumer group `webhooks`."""
-DEAD_LETTERS = "wa:events:dead"
-"""Stream of events that were given up, with the reason."""
+"""Stream of all events: the log, and what waits for delivery; a consumer group `to:{endpoint}` for each endpoint."""
+DEAD_LETTERS = "{wa:events}:dead"
+"""Stream of events that were given up, with endpoint and reason. The tag is the stream's whole name: one slot."""
+EVENT_COUNTS = "{wa:events}:counts"
+"""Hash of numbers, most of them for an endpoint: `parked:`, `dead:`, `dropped:`, `forgotten:`; and `begun`."""
+ENDPOINTS = "{wa:events}:endpoints"
+"""Hash endpoint -> JSON: what the leading coordinator last said of it."""
+ENDPOINTS_PAUSED = "{wa:events}:paused"
+"""Hash endpoint -> JSON: why nothing is delivered to it until somebody says so."""
+TOKENS = "wa:tokens"
+"""Hash id -> JSON: the API tokens, as hashes."""
 LEADER = "wa:coordinator:leader"
 """Lock of the coordinator that reconciles; its value names the holder."""
 EPOCH = "wa:epoch"
@@ -48,7 +57,10 @@ def token(session_id: str) -> str:
 
 
 def seen_epoch(session_id: str) -> str:
-    """String: the epoch in which the session's token and record were last found to be whole."""
+    """String: the epoch in which the session's token and record were last found to be whole.
+
+    `lost`: its holder has the lease again after Redis lost the session, and is to write the record again.
+    """
     return f"wa:{{{session_id}}}:epoch"
 
 
@@ -60,6 +72,41 @@ def hot_copy(session_id: str) -> str:
 def code(session_id: str) -> str:
     """Hash: the QR code or pairing code on display, with a TTL."""
     return f"wa:{{{session_id}}}:code"
+
+
+def send(session_id: str, key: str) -> str:
+    """Hash with a TTL: what is known of the message of one idempotency key, given as its digest."""
+    return f"wa:{{{session_id}}}:send:{key}"
+
+
+def upload(session_id: str, name: str) -> str:
+    """String with a TTL of minutes: bytes of media on the way to or from the shard; may be evicted."""
+    return f"wa:{{{session_id}}}:upload:{name}"
+
+
+def told(session_id: str) -> str:
+    """Sorted set with a TTL of the ids of the last events that may come twice; without it they do, with the same id."""
+    return f"wa:{{{session_id}}}:told"
+
+
+def parked_queue(endpoint: str, session_id: str) -> str:
+    """Stream of the events of one session that wait for one endpoint, outside the event stream."""
+    return f"{{wa:events}}:to:{endpoint}:of:{session_id}"
+
+
+def parked_due(endpoint: str) -> str:
+    """Sorted set of the sessions parked at an endpoint, by when they are tried next."""
+    return f"{{wa:events}}:to:{endpoint}:due"
+
+
+def parked_oldest(endpoint: str) -> str:
+    """Sorted set of the same sessions, by when their first waiting event was told."""
+    return f"{{wa:events}}:to:{endpoint}:oldest"
+
+
+def parked_tries(endpoint: str) -> str:
+    """Hash parked session -> JSON: how often its first event was tried."""
+    return f"{{wa:events}}:to:{endpoint}:tries"
 
 
 def heartbeat(shard: str) -> str:

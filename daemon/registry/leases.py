@@ -38,7 +38,7 @@ class Renewal(StrEnum):
 
     KEPT = "kept"
     REGAINED = "regained"
-    """Ours again after Redis had lost it: the record must be written anew."""
+    """Ours again after Redis had lost it: the record must be written anew. Said at each renewal until it is."""
     LOST = "lost"
     UNKNOWN = "unknown"
     """The master of a cluster that has this lease did not answer: the old deadline still stands."""
@@ -108,6 +108,12 @@ class Leases:
             [(_keys(lease.session_id), [lease.holder, lease.token, self.ttl_ms]) for lease in leases],
         )
         return [Renewal.UNKNOWN if answer is None else _RENEWALS[int(answer)] for answer in answers]
+
+    async def mark_lost(self, lease: Lease) -> None:
+        """Have the next renewal say `regained`: Redis fell back to an earlier moment of the same run."""
+        await self._link.run(
+            "mark_lost", [keys.token(lease.session_id), keys.seen_epoch(lease.session_id)], [lease.token]
+        )
 
     async def release(self, lease: Lease) -> bool:
         """Give a lease back after the session has ended; False if it was lost before."""

@@ -56,10 +56,18 @@ class RedisLink:
 
         Anything that Redis or the network does wrong becomes RedisUnavailableError: nothing is known then. The message
         names the kind of error only, because the text of some of redis-py's errors holds the address.
+
+        A cancellation inside is never lost: redis-py sends with `asyncio.wait_for`, which in Python 3.11 forgets one
+        that comes in the turn in which it is done. It is raised here then.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        cancels = task.cancelling()
         try:
             async with asyncio.timeout(waits_s + self._limit_s):
                 yield
+            if task.cancelling() > cancels:
+                raise asyncio.CancelledError
         except (RedisError, RedisClusterException, OSError) as error:
             raise RedisUnavailableError(
                 f"Redis did not {what}: {type(error).__name__}",

@@ -6,7 +6,13 @@ the lease writes the state, and every write of a holder is refused once a newer 
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from daemon.core.errors import ConflictError, RedisLostDataError, SessionNotFoundError, StaleTokenError
+from daemon.core.errors import (
+    ArchiveVoidError,
+    ConflictError,
+    RedisLostDataError,
+    SessionNotFoundError,
+    StaleTokenError,
+)
 from daemon.registry import keys
 from daemon.registry.codec import record_from_fields, record_to_fields, to_text
 from daemon.registry.link import RedisLink
@@ -28,8 +34,9 @@ _WISHES = (
     "moving_from",
     "scan_allowed",
     "void_token",
+    "rollback",
 )
-"""What only the coordinator writes, or who makes a session; of the last two it is one of two writers."""
+"""What only the coordinator writes, or who makes a session; of scan_allowed and void_token it is one of two writers."""
 _WRITTEN_WHOLE = 2
 _NOT_DOOMED, _GONE = -1, -2
 
@@ -89,6 +96,14 @@ class Records:
         more = len(ids) > limit
         return await self.get_many(ids[:limit]), (ids[limit - 1] if more else None)
 
+    async def summary_page(self, after: str | None, limit: int) -> tuple[list[Summary], str | None]:
+        """Return the summaries of the next `limit` ids, and where the next page begins (None: last)."""
+        async with self._link.asking("list sessions"):
+            start = f"({after}" if after else "-"
+            ids: list[str] = await self._link.text.zrangebylex(keys.INDEX, start, "+", start=0, num=limit + 1)
+        more = len(ids) > limit
+        return await self.summaries_of(ids[:limit]), (ids[limit - 1] if more else None)
+
     async def all(self, *, page_size: int = 500) -> list[SessionRecord]:
         """Return every record, read in pages."""
         records: list[SessionRecord] = []
@@ -123,6 +138,21 @@ class Records:
             raise SessionNotFoundError("no such session", session_id=session_id)
         return bool(answer == 1)
 
+    async def roll_back(self, session_id: str, order: tuple[int, int]) -> None:
+        """Have the next start restore this copy and nothing newer that was taken before now; wants the session running.
+
+        Raises:
+            SessionNotFoundError: it was deleted, or is to be.
+            ArchiveVoidError: the login that the copy belongs to was ended meanwhile.
+        """
+        answer = await self._link.run(
+            "roll_back", [keys.record(session_id), keys.token(session_id)], [*order, Desired.RUNNING, Desired.DELETED]
+        )
+        if answer == 0:
+            raise SessionNotFoundError("no such session", session_id=session_id)
+        if answer == -1:
+            raise ArchiveVoidError("the archive belongs to a login that was ended", session_id=session_id)
+
     async def write_held(self, session_id: str, token: int, fields: Mapping[str, object]) -> None:
         """Write the holder's fields.
 
@@ -151,7 +181,7 @@ class Records:
         wishes = _flat({name: fields.pop(name) for name in _WISHES})
         answer = await self._link.run(
             "regain_record",
-            [keys.record(record.session_id), keys.token(record.session_id)],
+            [keys.record(record.session_id), keys.token(record.session_id), keys.seen_epoch(record.session_id)],
             [token, record.serial, len(wishes), *wishes, *_flat(fields)],
         )
         check_held_answer(answer, record.session_id, token)

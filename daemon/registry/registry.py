@@ -4,8 +4,10 @@ from daemon.core.settings import Settings
 from daemon.registry.codes import Codes
 from daemon.registry.commands import Commands
 from daemon.registry.copies import HotCopies
+from daemon.registry.dead_letters import DeadLetters
 from daemon.registry.drains import Drains
 from daemon.registry.epoch import Epochs
+from daemon.registry.event_log import EventLog
 from daemon.registry.events import EventStream
 from daemon.registry.exits import Exits
 from daemon.registry.incarnations import Incarnations
@@ -13,8 +15,13 @@ from daemon.registry.jobs import Jobs
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
 from daemon.registry.membership import Membership
+from daemon.registry.outbox import Outbox
+from daemon.registry.parked import Parked
 from daemon.registry.records import Records
+from daemon.registry.sends import Sends
+from daemon.registry.tokens import Tokens
 from daemon.registry.tombstones import Tombstones
+from daemon.registry.uploads import Uploads
 from daemon.registry.wakes import Wakes
 
 
@@ -30,8 +37,17 @@ class Registry:
         self.codes = Codes(self.link)
         self.shards = Membership(self.link)
         self.commands = Commands(self.link, max_age_ms=settings.coordinator.command_timeout_ms)
-        self.events = EventStream(self.link)
+        self.events = EventStream(self.link, events_max=settings.webhook.events_max)
+        self.outbox = Outbox(
+            self.link, events_max=settings.webhook.events_max, dead_letters_max=settings.webhook.dead_letters_max
+        )
+        self.parked = Parked(self.link, self.outbox)
+        self.dead_letters = DeadLetters(self.link)
         self.jobs = Jobs(self.link)
+        self.sends = Sends(self.link, keep_ms=settings.send.idempotency_ms)
+        self.event_log = EventLog(self.link)
+        self.tokens = Tokens(self.link)
+        self.uploads = Uploads(self.link)
         self.tombstones = Tombstones(self.link)
         self.exits = Exits(self.link)
         self.wakes = Wakes(self.link)

@@ -7,7 +7,8 @@ if known ~= tonumber(ARGV[1]) then
   return known > tonumber(ARGV[1]) and -1 or -2
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then
-  return redis.call('EXISTS', KEYS[4]) == 1 and 0 or -2
+  local epoch = redis.call('GET', KEYS[4])
+  return epoch and epoch ~= 'lost' and 0 or -2
 end
 redis.call('SET', KEYS[1], ARGV[2])
 if ARGV[3] ~= '0' then

@@ -7,7 +7,8 @@ if known ~= tonumber(ARGV[1]) then
   return known > tonumber(ARGV[1]) and -1 or -2
 end
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  return redis.call('EXISTS', KEYS[3]) == 1 and 0 or -2
+  local epoch = redis.call('GET', KEYS[3])
+  return epoch and epoch ~= 'lost' and 0 or -2
 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1

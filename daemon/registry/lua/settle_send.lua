@@ -1,0 +1,23 @@
+-- Write how a try to send ended. What was sent stays sent, and what is doubtful is never called not sent.
+-- KEYS 1 send
+-- ARGV 1 attempt, 2 state, 3 how long to remember (ms), then field, value, ...
+-- RETURNS 1 written, 0 another attempt has it now, or it is settled
+local known = redis.call('HMGET', KEYS[1], 'attempt', 'state', 'doubtful')
+if not known[1] or known[2] == 'sent' then
+  return 0
+end
+local state = ARGV[2]
+if state ~= 'sent' and known[1] ~= ARGV[1] then
+  return 0
+end
+if state == 'unknown' then
+  redis.call('HSET', KEYS[1], 'doubtful', '1')
+elseif state == 'not_sent' and known[3] == '1' then
+  state = 'unknown'
+end
+redis.call('HSET', KEYS[1], 'state', state)
+if #ARGV > 3 then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1

@@ -1,0 +1,113 @@
+"""Messages that were asked to be sent under an idempotency key: who may try, and how it ended."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from daemon.core.ids import new_id
+from daemon.registry import keys
+from daemon.registry.link import RedisLink
+from daemon.sessions.sends import SendFacts, SendState, Ticket
+
+
+class Begun(StrEnum):
+    """What asking for the right to try said."""
+
+    TRY = "try"
+    SENT = "sent"
+    """It went out before; nothing is to be done."""
+    BUSY = "busy"
+    """Another request tries it right now."""
+    OTHER = "other"
+    """The key was used for another message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """The answer: with a ticket for `TRY`, with the facts for `SENT`, with `wait_ms` for `BUSY`."""
+
+    said: Begun
+    ticket: Ticket | None = None
+    facts: SendFacts | None = None
+    wait_ms: int = 0
+
+
+class Sends:
+    """Idempotency keys in Redis, remembered for `keep_ms`."""
+
+    def __init__(self, link: RedisLink, *, keep_ms: int) -> None:
+        self._link = link
+        self._keep_ms = keep_ms
+
+    async def begin(
+        self,
+        session_id: str,
+        key: str,
+        asked: str,
+        message_id: str,
+        *,
+        hold_ms: int,
+        lost_ms_ago: int | None = None,
+    ) -> Begin:
+        """Get the right to try. `key` is a digest, `asked` the fingerprint, `hold_ms` how long a try may take.
+
+        A try that nobody settled in `hold_ms` may be repeated: nobody knows what became of it. If Redis may have lost
+        data `lost_ms_ago`, and a key would have been remembered since, one that is not known may have been lost.
+
+        Raises:
+            RedisUnavailableError: nothing may be sent; the key may be held for `hold_ms`.
+        """
+        attempt = new_id("try")
+        doubtful = lost_ms_ago is not None and lost_ms_ago < self._keep_ms
+        answer = await self._link.run(
+            "begin_send",
+            [keys.send(session_id, key)],
+            [asked, message_id, attempt, hold_ms, self._keep_ms, "1" if doubtful else "0"],
+        )
+        said, known = str(answer[0]), _fields(answer[1])
+        match said:
+            case "other":
+                return Begin(said=Begun.OTHER)
+            case "sent":
+                return Begin(said=Begun.SENT, facts=_facts(known))
+            case "busy":
+                return Begin(said=Begun.BUSY, wait_ms=int(answer[2]))
+        ticket = Ticket(key=key, attempt=attempt, message_id=known["message_id"], doubtful=known["doubtful"] == "1")
+        return Begin(said=Begun.TRY, ticket=ticket)
+
+    async def settle(self, session_id: str, ticket: Ticket, facts: SendFacts) -> None:
+        """Write how the try ended; one that is no longer the newest changes nothing unless it was sent.
+
+        Raises:
+            RedisUnavailableError: it stays pending and then counts as unknown.
+        """
+        told = {"sent_id": facts.sent_id, "ack": facts.ack, "timestamp": facts.timestamp, "code": facts.code}
+        given: list[str | int] = []
+        for name, value in told.items():
+            if value is not None:
+                given += [name, value]
+        await self._link.run(
+            "settle_send", [keys.send(session_id, ticket.key)], [ticket.attempt, facts.state, self._keep_ms, *given]
+        )
+
+    async def get(self, session_id: str, key: str) -> SendFacts | None:
+        """Return what is known of a key (its digest), None when nothing is remembered."""
+        known = _fields(await self._link.run("read_send", [keys.send(session_id, key)], []))
+        return _facts(known) if known else None
+
+
+def _fields(flat: Any) -> dict[str, str]:
+    if isinstance(flat, dict):
+        return flat
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _facts(known: dict[str, str]) -> SendFacts:
+    return SendFacts(
+        state=SendState(known["state"]),
+        message_id=known["message_id"],
+        sent_id=known.get("sent_id"),
+        ack=int(known["ack"]) if "ack" in known else None,
+        timestamp=int(known["timestamp"]) if "timestamp" in known else None,
+        code=known.get("code"),
+    )
