@@ -1,159 +1,199 @@
-"""Delivering events: one order per session, at least once, a bounded number in memory.
+"""Delivering events to all endpoints while this coordinator leads: starts and ends deliveries, and keeps the house.
 
-Each session with waiting events has a lane, worked by one task. A delivery that fails is tried again in its place, so
-later events of that session wait and other sessions do not. An event leaves the stream only after a 2xx answer or
-into the dead letters. Nothing else in the house waits for the receiver.
+Once a second: endpoints as they are configured now, pauses, what is said of each endpoint, trimming of the stream, and
+endpoints that are configured no more.
 """
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from daemon.core.clock import mono_s
-from daemon.core.errors import UnavailableError
-from daemon.core.loops import first_done, run_every, sleep_or_stop
+from daemon.core.clock import iso, utc_now
+from daemon.core.loops import run_every
 from daemon.core.sections import WebhookSettings
-from daemon.sessions.events import Event
-from daemon.webhooks.endpoint import Endpoint
-from daemon.webhooks.intake import Intake
-from daemon.webhooks.ports import Stream
-from daemon.webhooks.schedule import DEFAULT_SCHEDULE, RetrySchedule, next_delay_s, should_give_up
+from daemon.registry.outbox import EndpointCounts, Outbox
+from daemon.registry.parked import Parked
+from daemon.webhooks.configured import Configured, EndpointConfig
+from daemon.webhooks.delivery import HELD_MAX, Delivery
+from daemon.webhooks.gate import GONE_MAX
+from daemon.webhooks.schedule import DEFAULT_SCHEDULE, RetrySchedule
 
 log = structlog.get_logger()
 
-HELD_MAX = 1000
-"""Events in memory at most; the rest waits in Redis."""
+GONE_GRACE_MS = 24 * 3600 * 1000
+"""How long an endpoint that is configured no more still holds what it has not got."""
 
-_TURN_S = 0.01
-_LAST_POSTS_S = 5.0
-_ACK_RETRY_S = 1.0
+_LOOK_S = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Held:
-    entry_id: str
-    event: Event
-    since_mono_s: float
+@dataclass(kw_only=True)
+class _Running:
+    delivery: Delivery
+    stop: asyncio.Event
+    task: asyncio.Task[None]
 
 
 class WebhookDispatcher:
-    """Delivers the events of all sessions, in one `run`. Only one may run against a stream at a time."""
+    """Delivers the events of all sessions, in one `run`. Only one may run in an installation at a time."""
 
     def __init__(
         self,
-        stream: Stream,
+        outbox: Outbox,
+        parked: Parked,
         settings: WebhookSettings,
-        consumer: str,
+        configured: Configured,
         *,
         schedule: RetrySchedule = DEFAULT_SCHEDULE,
         held_max: int = HELD_MAX,
         rand: Callable[[], float] = random.random,
+        look_s: float = _LOOK_S,
+        gone_grace_ms: int = GONE_GRACE_MS,
     ) -> None:
-        self._stream = stream
+        self._outbox = outbox
+        self._parked = parked
         self._settings = settings
+        self._configured = configured
         self._schedule = schedule
-        self._rand = rand
         self._held_max = held_max
-        self._intake = Intake(stream, consumer, held_max=held_max)
-        self._held: set[str] = set()
-        self._lanes: dict[str, deque[_Held]] = {}
-        self._workers: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Event()
+        self._rand = rand
+        self._look_s = look_s
+        self._gone_grace_ms = gone_grace_ms
+        self._running: dict[str, _Running] = {}
+        self._lost: dict[str, tuple[int, int]] | None = None
+
+    def held(self) -> int:
+        """Return how many events are in memory."""
+        return sum(running.delivery.held for running in self._running.values())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until `stop` is set; then let posts in flight end for a few seconds and leave the rest in the stream.
+        """Deliver until `stop` is set; then let posts in flight end for a few seconds and leave the rest in Redis."""
+        async with asyncio.TaskGroup() as tasks:
+            await run_every(self._look_s, lambda: self._look(tasks), name="webhooks", stop=stop)
+            for running in self._running.values():
+                running.stop.set()
 
-        Without an address events are taken and dropped, so that the stream does not grow.
-        """
-        if self._settings.url is None:
-            await run_every(_TURN_S, self._drop, name="webhooks", stop=stop)
+    async def _look(self, tasks: asyncio.TaskGroup) -> None:
+        wanted = {config.name: config for config in self._configured.current()}
+        await self._join()
+        await self._end_changed(wanted)
+        paused = await self._outbox.paused()
+        for name, config in wanted.items():
+            if name not in self._running:
+                self._running[name] = self._begin(config, tasks)
+        await self._keep_pauses(paused)
+        await self._outbox.keep_time()
+        await self._forget_gone(wanted)
+        await self._outbox.trim(keep=self._settings.event_log_max)
+        counts = await self._outbox.counts()
+        self._say_lost(counts.endpoints)
+        await self._outbox.say({name: self._facts(running) for name, running in self._running.items()})
+
+    async def _join(self) -> None:
+        await self._outbox.join([config.name for config in self._configured.current()])
+
+    def _begin(self, config: EndpointConfig, tasks: asyncio.TaskGroup) -> _Running:
+        delivery = Delivery(
+            self._outbox,
+            self._parked,
+            config,
+            timeout_s=self._settings.timeout_s,
+            retry_for_s=self._settings.retry_for_ms / 1000,
+            join=self._join,
+            schedule=self._schedule,
+            held_max=self._held_max,
+            rand=self._rand,
+        )
+        stop = asyncio.Event()
+        return _Running(delivery=delivery, stop=stop, task=tasks.create_task(delivery.run(stop)))
+
+    async def _end_changed(self, wanted: Mapping[str, EndpointConfig]) -> None:
+        """End deliveries whose endpoint is gone or different; each has ended before another one may begin."""
+        changed = [name for name, one in self._running.items() if wanted.get(name) != one.delivery.config]
+        for name in changed:
+            self._running[name].stop.set()
+        for name in changed:
+            await self._running.pop(name).task
+
+    async def _keep_pauses(self, paused: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, running in self._running.items():
+            delivery, digest = running.delivery, running.delivery.config.url_digest
+            noted = paused.get(name)
+            if noted is not None and noted.get("url_digest") != digest:
+                log.info("webhook endpoint has another address, and is not paused any more", endpoint=name)
+                await self._outbox.resume(name)
+                noted = None
+            if noted is not None:
+                delivery.gate.pause()
+            elif delivery.gate.gone and not delivery.pause_noted:
+                reason = f"{GONE_MAX} events in a row were answered with 410 Gone"
+                await self._outbox.pause(name, {"reason": reason, "at": iso(utc_now()), "url_digest": digest})
+                delivery.pause_noted = True
+                log.error(
+                    "webhook endpoint paused",
+                    endpoint=name,
+                    host=delivery.config.host,
+                    error=reason,
+                    hint=f"blazz webhooks resume {name}",
+                )
+            else:
+                delivery.gate.resume()
+                delivery.pause_noted = False
+
+    async def _forget_gone(self, wanted: Mapping[str, EndpointConfig]) -> None:
+        gone = [name for name in await self._outbox.endpoints() if name not in wanted]
+        if not gone:
             return
-        async with Endpoint(self._settings.url, self._settings) as endpoint, asyncio.TaskGroup() as tasks:
-            await run_every(_TURN_S, lambda: self._fill(tasks, endpoint, stop), name="webhooks", stop=stop)
-            endpoint.close()
-            await self._finish()
+        said, now_ms = await self._outbox.said(), await self._outbox.now_ms()
+        for name in gone:
+            facts = said.get(name, {})
+            since_ms = facts.get("gone_since_ms")
+            if since_ms is None:
+                log.warning(
+                    "webhook endpoint is configured no more; what waits for it is kept for a day", endpoint=name
+                )
+                await self._outbox.say({name: {**facts, "gone_since_ms": now_ms}})
+            elif now_ms - since_ms >= self._gone_grace_ms:
+                parked = await self._outbox.remove(name)
+                log.warning("webhook endpoint forgotten, with what waited for it", endpoint=name, parked_events=parked)
 
-    async def _drop(self) -> None:
-        taken = await self._intake.next(())
-        await self._stream.done([entry_id for entry_id, _ in taken])
+    def _say_lost(self, counts: Mapping[str, EndpointCounts]) -> None:
+        """Log what was lost since the last look; at the first look, what was ever lost and nobody may have seen."""
+        known = self._lost or {}
+        for name, one in counts.items():
+            dropped, forgotten = known.get(name, (0, 0))
+            if one.dropped > dropped:
+                log.error(
+                    "webhook events lost: the event stream is full",
+                    endpoint=name,
+                    events=one.dropped - dropped,
+                    hint="EVENTS_MAX is the bound; see why the endpoint takes nothing",
+                )
+            if one.forgotten > forgotten:
+                log.error(
+                    "dead letters lost: there are too many",
+                    endpoint=name,
+                    events=one.forgotten - forgotten,
+                    hint="DEAD_LETTERS_MAX is the bound; blazz webhooks redrive sends them again",
+                )
+        self._lost = {name: (one.dropped, one.forgotten) for name, one in counts.items()}
 
-    async def _fill(self, tasks: asyncio.TaskGroup, endpoint: Endpoint, stop: asyncio.Event) -> None:
-        """Take what there is room for and put it into the lanes."""
-        if len(self._held) >= self._held_max:
-            self._room.clear()
-            await first_done(self._room.wait(), stop.wait())
-            return
-        for entry_id, event in await self._intake.next(self._held):
-            self._held.add(entry_id)
-            lane = self._lanes.get(event.session_id)
-            held = _Held(entry_id=entry_id, event=event, since_mono_s=mono_s())
-            if lane is not None:
-                lane.append(held)
-                continue
-            lane = self._lanes[event.session_id] = deque([held])
-            worker = tasks.create_task(self._work(event.session_id, lane, endpoint, stop))
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+    def _facts(self, running: _Running) -> dict[str, Any]:
+        config, gate = running.delivery.config, running.delivery.gate
+        failure = gate.last_failure.failure if gate.failing and gate.last_failure else None
+        return {
+            "host": config.host,
+            "events": _sorted(config.events),
+            "workspaces": _sorted(config.workspaces),
+            "failing": gate.failing or gate.down,
+            "error": failure,
+            "url_digest": config.url_digest,
+            "at": iso(utc_now()),
+        }
 
-    async def _work(self, session_id: str, lane: deque[_Held], endpoint: Endpoint, stop: asyncio.Event) -> None:
-        """Deliver one session's events in order until none waits."""
-        while lane and not stop.is_set():
-            failure = await self._deliver(lane[0], endpoint, stop)
-            if stop.is_set() and failure is not None:
-                return
-            if not await self._settle(lane[0], failure, stop):
-                return
-            self._held.discard(lane.popleft().entry_id)
-            self._room.set()
-        if not lane:
-            del self._lanes[session_id]
 
-    async def _deliver(self, held: _Held, endpoint: Endpoint, stop: asyncio.Event) -> str | None:
-        """Post until it is taken (None), or given up or stopped (why)."""
-        attempt = 0
-        while True:
-            attempt += 1
-            failure = await endpoint.post(held.event)
-            if failure is None or stop.is_set():
-                return failure
-            if should_give_up(held.since_mono_s, mono_s(), self._settings.retry_for_ms / 1000):
-                return f"given up after {attempt} tries: {failure}"
-            await endpoint.pause(next_delay_s(attempt, self._rand, self._schedule))
-            if stop.is_set():
-                return failure
-
-    async def _settle(self, held: _Held, failure: str | None, stop: asyncio.Event) -> bool:
-        """Take the event out of the stream, waiting for Redis if need be; False when stopped before it could be done.
-
-        A delivered event whose acknowledgement is lost is delivered again after a restart, with the same id.
-        """
-        while True:
-            try:
-                if failure is None:
-                    await self._stream.done([held.entry_id])
-                else:
-                    await self._stream.bury(held.entry_id, held.event, failure)
-                    log.warning(
-                        "webhook event buried",
-                        event_id=held.event.event_id,
-                        event_kind=held.event.kind.value,
-                        session_id=held.event.session_id,
-                        error=failure,
-                    )
-                return True
-            except UnavailableError:
-                if await sleep_or_stop(_ACK_RETRY_S, stop):
-                    return False
-
-    async def _finish(self) -> None:
-        if not self._workers:
-            return
-        _, late = await asyncio.wait(set(self._workers), timeout=_LAST_POSTS_S)
-        for worker in late:
-            worker.cancel()
-        if self._held:
-            log.info("webhook events left for the next start", events=len(self._held), cut_off=len(late))
+def _sorted(values: frozenset[Any] | None) -> Sequence[str] | None:
+    return None if values is None else sorted(str(value) for value in values)

@@ -1,50 +1,53 @@
-"""Reading the event stream so that nothing is passed over: what was taken and never acknowledged comes first.
+"""Reading what waits for one endpoint so that nothing is passed over: what was taken and never settled comes first.
 
-Exactly one dispatcher runs at a time, so whatever is unacknowledged and not in our memory belongs to a process that
-is gone, or to an answer of Redis that never reached us.
+Exactly one leader reads at a time, so whatever is unacknowledged and not in our memory belongs to a process that is
+gone, or to an answer of Redis that never reached us.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from daemon.core.errors import UnavailableError
-from daemon.sessions.events import Event
-from daemon.webhooks.ports import Stream
+from daemon.registry.outbox import Outbox, Waiting
 
 _BATCH = 100
 _BLOCK_MS = 500
 
 
 class Intake:
-    """The reading side of the stream."""
+    """The reading side of one endpoint's group. `join` makes the groups that are missing."""
 
-    def __init__(self, stream: Stream, consumer: str, *, held_max: int) -> None:
-        self._stream = stream
-        self._consumer = consumer
+    def __init__(self, outbox: Outbox, endpoint: str, *, held_max: int, join: Callable[[], Awaitable[None]]) -> None:
+        self._outbox = outbox
+        self._endpoint = endpoint
         self._held_max = held_max
+        self._join = join
         self._caught_up = False
 
-    async def next(self, held: Collection[str]) -> list[tuple[str, Event]]:
-        """Return the next entries in order, none of which is in `held`; at most as many as there is room for.
+    def look_back(self) -> None:
+        """Have the next call find again what was returned and is not held: it could not be dealt with."""
+        self._caught_up = False
 
-        Waits up to half a second for new ones. `held` must be smaller than the maximum.
+    async def next(self, held: Collection[str], room: int) -> list[Waiting]:
+        """Return the next events in order, none of which is in `held`; at most `room`, which is at least 1.
+
+        Waits up to half a second for new ones.
 
         Raises:
             UnavailableError: what Redis may have handed out meanwhile is found again by the next call.
         """
         try:
-            return await self._next(held)
+            return await self._next(held, room)
         except UnavailableError:
             self._caught_up = False
             raise
 
-    async def _next(self, held: Collection[str]) -> list[tuple[str, Event]]:
-        room = self._held_max - len(held)
+    async def _next(self, held: Collection[str], room: int) -> list[Waiting]:
         if not self._caught_up:
-            await self._stream.join()
+            await self._join()
             # What we hold is among the oldest unacknowledged, so asking for the maximum reaches past it.
-            oldest = await self._stream.reclaim(self._consumer, 0, self._held_max)
-            left = [(entry_id, event) for entry_id, event in oldest if entry_id not in held]
+            oldest = await self._outbox.reclaim(self._endpoint, self._held_max)
+            left = [waiting for waiting in oldest if waiting.entry_id not in held]
             if left:
                 return left[:room]
             self._caught_up = True
-        return await self._stream.take(self._consumer, min(room, _BATCH), _BLOCK_MS)
+        return await self._outbox.take(self._endpoint, min(room, _BATCH), _BLOCK_MS)

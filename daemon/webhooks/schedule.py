@@ -1,7 +1,8 @@
-"""When a failed delivery is tried again, and when it is given up. Pure."""
+"""When a failed delivery is tried again, and what becomes of an event after a try. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +15,28 @@ class RetrySchedule:
 
 DEFAULT_SCHEDULE = RetrySchedule()
 
+NOT_FOUND_FOR_S = 3600.0
+"""How long an event that is answered with 404 is tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of one try. `status` is 0 when there was no answer; `failure` is None when the event was taken."""
+
+    status: int
+    failure: str | None
+    unreachable: bool = False
+    """No connection came about: it cannot be the event's fault."""
+    retry_after_s: float | None = None
+
+
+class Verdict(StrEnum):
+    """What becomes of an event."""
+
+    TAKEN = "taken"
+    DEAD = "dead"
+    AGAIN = "again"
+
 
 def next_delay_s(attempt: int, random: Callable[[], float], schedule: RetrySchedule = DEFAULT_SCHEDULE) -> float:
     """Return the pause after the failure number `attempt` (from 1): between half and all of the step.
@@ -24,6 +47,31 @@ def next_delay_s(attempt: int, random: Callable[[], float], schedule: RetrySched
     return step_s * (0.5 + random() / 2)
 
 
-def should_give_up(since_mono_s: float, now_mono_s: float, retry_for_s: float) -> bool:
-    """Whether an event that was first taken up at `since_mono_s` has been tried for long enough."""
-    return now_mono_s - since_mono_s >= retry_for_s
+def pause_s(
+    answer: Answer, attempt: int, random: Callable[[], float], schedule: RetrySchedule = DEFAULT_SCHEDULE
+) -> float:
+    """Return the pause after this answer: what `Retry-After` asks for, but no longer than the schedule's longest."""
+    delay_s = next_delay_s(attempt, random, schedule)
+    return max(delay_s, min(answer.retry_after_s or 0.0, schedule.cap_s))
+
+
+def judge(answer: Answer, *, told_ago_s: float, failing_for_s: float, retry_for_s: float) -> Verdict:
+    """Decide about an event that was told `told_ago_s` ago and first failed `failing_for_s` ago, after one more try.
+
+    410 says that the receiver will never take it. 404 is tried for an hour from its first failure, as an address may
+    be missing during a deployment. Everything else is tried until `retry_for_s` after it was told.
+    """
+    if answer.failure is None:
+        return Verdict.TAKEN
+    if answer.status == 410 or told_ago_s >= retry_for_s:
+        return Verdict.DEAD
+    if answer.status == 404 and failing_for_s >= NOT_FOUND_FOR_S:
+        return Verdict.DEAD
+    return Verdict.AGAIN
+
+
+def parsed_retry_after(value: str | None) -> float | None:
+    """Return the seconds of a `Retry-After` header; None for none, or a date, which needs the receiver's clock."""
+    if value and value.strip().isascii() and value.strip().isdecimal() and len(value.strip()) <= 9:
+        return float(value.strip())
+    return None
