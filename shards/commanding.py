@@ -1,6 +1,8 @@
 """Taking commands from the shard's stream: claims each, has the session's runner carry it out, replies.
 
 A command that an earlier process of this shard began is never begun again: its outcome is unknown, and that is said.
+One that this process has taken is not taken again, whatever Redis says: after it was away it hands out everything that
+is pending, and after it fell back to a dump it may have lost the claims.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ log = structlog.get_logger()
 _BLOCK_MS = 1000
 _RETRY_S = 0.5
 _REPLY_TRIES = 5
+_REMEMBERED = 1000
+"""Of so many commands the reply is kept: more than a shard gets while a command may still be begun."""
 
 
 class Commanding:
@@ -32,6 +36,8 @@ class Commanding:
         self._shard = shard
         self._holder = holder
         self._tasks: set[asyncio.Task[None]] = set()
+        self._taken: dict[str, asyncio.Task[Reply]] = {}
+        """By command id, the oldest first."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take commands until `stop` is set; those under way are finished by `finish`."""
@@ -60,7 +66,7 @@ class Commanding:
         """Wait for the commands under way, up to `timeout_s`."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in self._tasks:
+        for task in (*self._tasks, *self._taken.values()):
             task.cancel()
 
     def _spawn(self, item: Received) -> None:
@@ -75,15 +81,44 @@ class Commanding:
     async def _settle(self, item: Received) -> None:
         try:
             if item.command.kind not in WITHOUT_ANSWER:
-                reply = await self._carry_out(item)
-                if reply is not None:
-                    await self._reply(item.command.command_id, reply)
+                await self._reply(item.command.command_id, await self._once(item))
             await self._commands.drop(self._shard, item.entry_id)
         except BlazzError as error:
             # The entry stays pending; its claim says that it was begun, so it is never carried out twice.
             log.error("command not settled", command_id=item.command.command_id, code=error.code)
 
-    async def _carry_out(self, item: Received) -> Reply | None:
+    async def _once(self, item: Received) -> Reply:
+        """Carry a command out, or wait for the reply if this process has taken it before."""
+        command_id = item.command.command_id
+        task = self._taken.get(command_id)
+        if task is None:
+            task = self._taken[command_id] = asyncio.create_task(self._carry_out(item))
+            done = [key for key, taken in self._taken.items() if taken.done()]
+            for key in done[: max(0, len(self._taken) - _REMEMBERED)]:
+                del self._taken[key]
+        try:
+            return await asyncio.shield(task)
+        except BlazzError:
+            # Nobody knows whether it is claimed; the next time it is handed out, the claim tells.
+            self._taken.pop(command_id, None)
+            raise
+
+    async def _carry_out(self, item: Received) -> Reply:
+        command = item.command
+
+        async def begin() -> Reply | None:
+            return await self._claim(item)
+
+        runner = self._intake.runner(command.session_id)
+        if runner is None:
+            return await begin() or not_done(ShardUnavailableError.code, "the session is not up on its shard yet")
+        reply = await runner.carry_out(command, begin)
+        log.info("command carried out", session_id=command.session_id, kind=command.kind, outcome=reply.outcome,
+                 code=reply.code or None, command_id=command.command_id)  # fmt: skip
+        return reply
+
+    async def _claim(self, item: Received) -> Reply | None:
+        """Return None when the command is ours to begin, else the reply that it gets."""
         command = item.command
         claim = await self._commands.claim(command.command_id, self._holder, given_at_ms=item.given_at_ms)
         if claim is Claim.TOO_OLD:
@@ -93,13 +128,7 @@ class Commanding:
             return Reply(
                 outcome=Outcome.UNKNOWN, code="interrupted", message="the shard was stopped while it carried this out"
             )
-        runner = self._intake.runner(command.session_id)
-        if runner is None:
-            return not_done(ShardUnavailableError.code, "the session is not up on its shard yet")
-        reply = await runner.carry_out(command)
-        log.info("command carried out", session_id=command.session_id, kind=command.kind, outcome=reply.outcome,
-                 code=reply.code or None, command_id=command.command_id)  # fmt: skip
-        return reply
+        return None
 
     async def _reply(self, command_id: str, reply: Reply) -> None:
         for left in range(_REPLY_TRIES - 1, -1, -1):

@@ -12,6 +12,7 @@ from shards.admission.admission import Admission
 from shards.archive.keyring import Keyring
 from shards.archive.unpack import UnpackLimits
 from shards.identity import ShardIdentity
+from shards.journal import Journals
 from shards.leases import LeaseKeeper
 from shards.profile.layout import ShardLayout
 from shards.runner.engine import Engine
@@ -29,6 +30,7 @@ class ShardContext:
     layout: ShardLayout
     notes_dir: Path
     """Where the process groups of running Chromiums are noted; not on the disk of the profiles, which may be lost."""
+    journals: Journals
     engine: Engine
     keyring: Keyring
     """What archives and hot copies are encrypted with."""

@@ -77,6 +77,8 @@ class Intake:
             why = stop_reason(slot.runner, placed.get(session_id), here=here)
             if slot.runner is not None and why is not None:
                 slot.runner.request_stop(why)
+            elif slot.runner is not None and session_id in placed:
+                await slot.runner.compare(placed[session_id])
             if slot.runner is None and session_id not in placed:
                 del self._slots[session_id]
         due = [found.session_id for found in placed.values() if found.shard == here and self._is_due(found)]

@@ -27,6 +27,7 @@ from shards.guard.link import Guard
 from shards.heartbeat import HeartbeatLoop
 from shards.identity import ShardIdentity
 from shards.intake import Intake
+from shards.journal import Journals
 from shards.leases import LeaseKeeper
 from shards.leftovers import Leftovers
 from shards.profile.layout import ShardLayout
@@ -96,6 +97,7 @@ class ShardProcess:
                 tasks.create_task(commanding.run(self._stop))
                 tasks.create_task(Leftovers(shard, intake).run(self._stop))
                 tasks.create_task(unsaved.run(self._stop))
+                tasks.create_task(shard.journals.run(self._stop))
                 tasks.create_task(self._end(intake, commanding, heartbeat))
             await heartbeat.farewell()
         finally:
@@ -130,6 +132,7 @@ class ShardProcess:
             ),
             layout=layout,
             notes_dir=notes_dir,
+            journals=Journals(self._settings.paths.run_dir / "untold", self._registry.events),
             engine=await self._make_engine(parts),
             keyring=keyring_of(self._settings.archive),
             limits=UnpackLimits(max_total_bytes=self._settings.archive.max_unpacked_bytes),

@@ -1,8 +1,12 @@
-"""Telling what happened to one session: events in order, kept in memory only until Redis has them."""
+"""Telling what happened to one session: events in order, kept here until Redis has them.
+
+What never comes a second time, as a message, is on disk as well until then (see `journal`).
+"""
 
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -13,6 +17,7 @@ from daemon.core.ids import new_id
 from daemon.registry.events import EventStream
 from daemon.sessions.events import Event, EventKind
 from daemon.sessions.record import SessionRecord
+from shards.journal import Journal
 
 log = structlog.get_logger()
 
@@ -20,66 +25,135 @@ _QUEUE_MAX = 1000
 _RETRY_S = 0.5
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Telling:
+    event: Event
+    once: bool
+    """It may come again after a crash and a restore, and is to be told once."""
+
+
 class Publisher:
     """The events of one session."""
 
-    def __init__(self, stream: EventStream, record: SessionRecord, *, may_tell: Callable[[], bool]) -> None:
-        """`may_tell` says whether the session is still ours: a holder that was stopped for long tells nothing more."""
+    def __init__(
+        self,
+        stream: EventStream,
+        record: SessionRecord,
+        *,
+        may_tell: Callable[[], bool],
+        token: int = 0,
+        journal: Journal | None = None,
+    ) -> None:
+        """`may_tell` says whether the session is still ours: a holder that was stopped for long tells nothing more.
+
+        Redis says so too, by the lease's `token`, in the moment before each event is told; 0 is not compared.
+        """
         self._stream = stream
         self._may_tell = may_tell
+        self._token = token
         self._record = record
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=_QUEUE_MAX)
+        self._journal = journal
+        self._queue: asyncio.Queue[_Telling] = asyncio.Queue(maxsize=_QUEUE_MAX)
+        self.lost = 0
+        """Events that were not told, because the session was not ours any more or Redis did not take them in time."""
 
     async def tell(self, kind: EventKind, data: Mapping[str, Any], *, identity: str | None = None) -> None:
-        """Queue an event; waits while the queue is full.
+        """Queue an event; waits while the queue is full, at the longest until the session is not ours any more.
 
-        `identity` names what happened (as a message id), so that telling the same thing twice gives one event id.
+        `identity` names what happened (as a message id), so that it is told once, also by another shard after a crash.
+        A crash between telling and remembering tells it again, with the same event id.
         """
         event_id = new_id("evt")
         if identity is not None:
             text = f"{self._record.session_id}|{kind}|{identity}"
             event_id = f"evt_{hashlib.blake2b(text.encode(), digest_size=13).hexdigest().upper()}"
-        await self._queue.put(
-            Event(
-                event_id=event_id,
-                kind=kind,
-                session_id=self._record.session_id,
-                workspace_id=self._record.workspace_id,
-                user_id=self._record.user_id,
-                at=utc_now(),
-                data=data,
-            )
+        event = Event(
+            event_id=event_id,
+            kind=kind,
+            session_id=self._record.session_id,
+            workspace_id=self._record.workspace_id,
+            user_id=self._record.user_id,
+            at=utc_now(),
+            data=data,
         )
+        telling = _Telling(event=event, once=identity is not None)
+        if self._journal is not None and telling.once:
+            self._journal.add(event)
+        await self._queue.put(telling)
 
     async def run(self) -> None:
         """Move events to Redis until cancelled; the oldest is tried until it is there."""
         while True:
-            event = await self._queue.get()
+            telling = await self._queue.get()
             try:
-                await self._publish(event)
+                await self._publish(telling)
             finally:
                 self._queue.task_done()
 
-    async def _publish(self, event: Event) -> None:
-        failures = 0
+    async def _publish(self, telling: _Telling) -> None:
+        failures, added = 0, False
         while True:
             if not self._may_tell():
-                log.error("event not told: the session is not ours any more", kind=event.kind, event_id=event.event_id)
+                self._lose(telling)
                 return
             try:
-                await self._stream.publish(event)
+                if not added and not await self._add(telling):
+                    return
+                added = True
+                if telling.once:
+                    await self._stream.note_told(telling.event)
+                    self._told(telling)
                 return
             except RedisUnavailableError as error:
                 failures += 1
                 if failures == 1:
                     log.warning("events wait for Redis", waiting=self._queue.qsize() + 1, code=error.code)
+                if added:
+                    self._told(telling)
+                    return  # not remembered: at worst it is told again
                 await asyncio.sleep(_RETRY_S)
 
-    async def drained(self, *, timeout_s: float) -> bool:
-        """Wait until Redis has everything; False if it has not in time (the rest is lost when the process ends)."""
-        try:
-            await asyncio.wait_for(self._queue.join(), timeout_s)
-        except TimeoutError:
-            log.error("events not delivered to Redis", lost=self._queue.qsize())
+    def _told(self, telling: _Telling) -> None:
+        if self._journal is not None and telling.once:
+            self._journal.told(telling.event)
+
+    async def _add(self, telling: _Telling) -> bool:
+        """Append an event if it is ours to tell and was not told before; False when it was not appended."""
+        event = telling.event
+        may = await self._stream.may_tell(event, self._token)
+        # The answer may have taken long: once more by the clock, which needs no answer.
+        if may is False or not self._may_tell():
+            self._lose(telling)
             return False
+        if may is None:
+            log.debug("event told before", kind=event.kind, event_id=event.event_id)
+            self._told(telling)
+            return False
+        await self._stream.publish(event)
         return True
+
+    def _lose(self, telling: _Telling) -> None:
+        if self._journal is not None and telling.once:
+            return  # it is told from the journal
+        self.lost += 1
+        if self.lost == 1:
+            event = telling.event
+            log.error("event not told: the session is not ours any more", kind=event.kind, event_id=event.event_id)
+
+    def close(self) -> None:
+        """End: what is on disk and not told is told from there."""
+        if self._journal is not None and (left := self._journal.close()):
+            log.warning("events left on disk, they are told as soon as Redis takes them", events=left)
+
+    async def drained(self, *, timeout_s: float) -> bool:
+        """Wait until Redis has everything; False if something is lost because it has not in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._queue.join()
+        except TimeoutError:
+            # The one that is being told is not in the queue any more.
+            kept = self._journal.waiting if self._journal is not None else 0
+            self.lost += max(0, self._queue.qsize() + 1 - kept)
+        if self.lost:
+            log.error("events not told", lost=self.lost)
+        return not self.lost

@@ -16,6 +16,7 @@ from daemon.core.errors import ConflictError, NotFoundError, SnapshotError, Unav
 from daemon.core.logs import bind_ids
 from daemon.core.loops import cancel_all, first_done, run_every
 from daemon.registry.leases import Lease
+from daemon.sessions.copies import is_set_aside
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import Desired
 from shards.backup.copier import Copier
@@ -154,7 +155,9 @@ class Unsaved:
                 return
             copier = Copier(shard, record, lease, shard.layout.profile_dir(lease.session_id))
             copier.begin_above(left.order if left else None)
-            publisher = Publisher(shard.registry.events, record, may_tell=lambda: shard.keeper.valid(lease))
+            publisher = Publisher(
+                shard.registry.events, record, may_tell=lambda: shard.keeper.valid(lease), token=lease.token
+            )
             telling = asyncio.create_task(publisher.run())
             try:
                 keeper = BackupKeeper(shard.settings.backup, copier, publisher, overlay=_no_page)
@@ -197,6 +200,8 @@ def is_unsaved(record: SessionRecord, left: tuple[int, int], *, here: str, archi
     """Whether the profile that was left clean as `left` is idle here and newer than what the stores have."""
     if not is_idle(record, here) or left[0] <= record.void_token or left[0] < record.token:
         return False
+    if is_set_aside(record, left):
+        return False  # stored now, it would have a newer token and undo the rollback
     stored = record.archive if archives else record.hot_copy
     return stored is None or stored.order < left
 

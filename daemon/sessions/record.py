@@ -33,6 +33,21 @@ class CopyFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """The archive that was chosen to go back to, and up to which token everything newer is set aside."""
+
+    token: int
+    generation: int
+    until_token: int
+    """The highest token when it was asked for: whoever takes a later one knows of it."""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The chosen copy."""
+        return (self.token, self.generation)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionRecord:
     """One session. Times are UTC; `phone` is digits without `+`."""
 
@@ -69,6 +84,8 @@ class SessionRecord:
     """Whether a QR code may be shown: true for a new session and after an explicit start, false once paired."""
     void_token: int = 0
     """Copies with this token or a lower one belong to a login that was ended on purpose, and are never restored."""
+    rollback: Rollback | None = None
+    """The last rollback. It stays: copies of a later token are newer, those in between are never restored again."""
     marked: str | None = None
     """What the mark beside its archives says of this record's wish, as `mark_text` has it; None: there is no mark."""
     hot_copy: CopyFacts | None = None

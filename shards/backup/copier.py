@@ -17,6 +17,7 @@ import structlog
 from daemon.core.clock import utc_now
 from daemon.objectstore.catalogue import ArchiveFacts
 from daemon.registry.leases import Lease
+from daemon.sessions.copies import is_set_aside
 from daemon.sessions.record import CopyFacts, SessionRecord
 from shards.archive.hot import pack_hot
 from shards.archive.manifest import content_digest
@@ -44,8 +45,9 @@ class Copier:
         self._lease = lease
         self._profile_dir = profile_dir
         self._digests = Digests()
-        self._in_redis = _content(record.hot_copy)
-        self._in_r2 = _content(record.archive)
+        # What a rollback set aside does not count: a copy equal to it has to be stored again to be the newest.
+        self._in_redis = _content(record.hot_copy) if _counts(record, record.hot_copy) else None
+        self._in_r2 = _content(record.archive) if _counts(record, record.archive) else None
         self._archive_generation = 0
         self._too_large = record.hot_copy_reason == TOO_LARGE
         self._generation = max((facts.generation for facts in (record.hot_copy, record.archive) if facts), default=0)
@@ -223,6 +225,10 @@ class Copier:
 
     async def _threaded(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._shard.executor, work)
+
+
+def _counts(record: SessionRecord, facts: CopyFacts | None) -> bool:
+    return facts is not None and not is_set_aside(record, facts.order)
 
 
 def _content(facts: CopyFacts | None) -> tuple[str, str | None] | None:

@@ -46,7 +46,8 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
         """Close the socket and wait for the reader to end."""
         if self.opened.is_set() and not self.lost:
             with contextlib.suppress(TimeoutError, *SOCKET_ERRORS):
-                await asyncio.wait_for(self.connection.close(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self.connection.close()
             # A stopped browser never answers the closing handshake, and leaving the reader would wait for it again.
             self.connection.transport.abort()
         self._recv_fut.cancel()

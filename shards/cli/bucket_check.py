@@ -11,6 +11,7 @@ from daemon.core.ids import check_id
 from daemon.objectstore.catalogue import ArchiveRef, archive_ref
 from daemon.objectstore.keys import prefix_of
 from daemon.objectstore.marks import parse_mark_key
+from daemon.objectstore.tokens import parse_token_key
 from shards.archive.unpack import Expected
 from shards.cli.parts import Parts, each
 from shards.cli.progress import ProgressLine
@@ -50,7 +51,7 @@ class BucketCheck:
             ref = archive_ref(item)
             if ref is not None:
                 yield ref
-            elif parse_mark_key(item.key) is None:
+            elif parse_mark_key(item.key) is None and parse_token_key(item.key) is None:
                 self.passed_over += 1
 
     async def _check(self, ref: ArchiveRef) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from daemon.core.errors import ArchiveDamagedError, DamagedError, LeaseLostError, ObjectNotFoundError, UnsavedStateError
 from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef
 from daemon.registry.leases import Lease
+from daemon.sessions.copies import Order
 from daemon.sessions.record import CopyFacts, SessionRecord
 from daemon.sessions.states import Desired
 from shards.archive.head import read_head
@@ -29,7 +30,7 @@ from shards.cli.parts import Parts
 from shards.granting import take_lease
 from shards.leases import LeaseKeeper
 from shards.profile.space import check_free_space
-from shards.restore.plan import Order, Source, plan_sources
+from shards.restore.plan import Source, plan_sources
 
 _GENERATION = 1
 

@@ -31,6 +31,7 @@ from daemon.core.errors import (
 )
 from daemon.objectstore.catalogue import KEY_ID
 from daemon.sessions.commands import CommandKind
+from daemon.sessions.copies import may_restore
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import Desired
 from shards.archive.head import Head, read_head
@@ -38,7 +39,6 @@ from shards.cli.parts import Parts, each
 from shards.cli.progress import ProgressLine
 from shards.cli.resealing import Resealer
 from shards.leases import LeaseKeeper
-from shards.restore.plan import is_void
 
 _LOOK_AGAIN_S = 0.5
 _SETTLE_TTLS = 2
@@ -157,13 +157,13 @@ class Rotation:
         A hot copy that stayed because later ones are too large is as good as none.
         """
         refs = await self._parts.archives.newest_first(record.workspace_id, record.session_id)
-        newest = next((ref for ref in refs if not is_void(record, ref.order)), None)
+        newest = next((ref for ref in refs if may_restore(record, ref.order)), None)
         found: set[str | None] = set()
         if newest is not None:
             found.add((await self._parts.archives.facts(newest.key)).metadata.get(KEY_ID))
         body = await self._parts.registry.copies.get(record.session_id)
         head = _head(body) if body is not None and record.hot_copy_reason is None else None
-        if head is not None and not is_void(record, head.order):
+        if head is not None and may_restore(record, head.order):
             found.add(head.key_id)
         return found
 

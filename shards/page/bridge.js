@@ -7,10 +7,13 @@
   delete window[options.binding];
   const SEEN_LIMIT = 5000;
   const MEDIA = new Set(['image', 'video', 'audio', 'ptt', 'document', 'sticker', 'ptv']);
+  const PLACES = new Set(['location', 'live_location']);
+  const CARDS = new Set(['vcard', 'multi_vcard']);
   // Not words of a person. A `ciphertext` is announced again by wa-js once it could be decrypted.
   const SYSTEM = new Set(['ciphertext', 'protocol', 'e2e_notification', 'notification', 'notification_template', 'gp2', 'broadcast_notification', 'newsletter_notification', 'debug', 'call_log']);
   const seen = new Set();
   const uploads = new Map();
+  const downloads = new Map();
   let modulesMissed = false, missingModules = 0, pairingCode = null, loggedOut = false, logoutReason = null;
 
   const emit = (kind, data) => { try { post(JSON.stringify({ kind, data })); } catch (e) { /* the driver is gone */ } };
@@ -90,17 +93,59 @@
   }
 
   /* ---- events ---- */
+  const CARDS_LIMIT = 20, CARD_CHARS = 20000;
+  const words = (message) => {
+    if (MEDIA.has(message.type)) return message.caption; // the body is its thumbnail
+    return PLACES.has(message.type) || CARDS.has(message.type) ? '' : message.body; // there, too, or the card itself
+  };
+  const cardsOf = (message) => {
+    const cards = message.type === 'vcard' ? [message.body] : (message.vcardList || []).map((card) => card.vcard);
+    return cards.filter((card) => typeof card === 'string').slice(0, CARDS_LIMIT).map((card) => card.slice(0, CARD_CHARS));
+  };
+  const chatOf = (message) => text(message.id && message.id.remote) || text(message.from);
   const messageData = (message) => {
-    const hasMedia = MEDIA.has(message.type);
-    // The body of a media message is its thumbnail.
-    const body = hasMedia ? message.caption : message.body;
+    const hasMedia = MEDIA.has(message.type), body = words(message);
+    const size = hasMedia ? Number(message.size || attempt(() => message.mediaData.size)) : 0;
+    const place = PLACES.has(message.type) ? { latitude: Number(message.lat), longitude: Number(message.lng), text: text(message.loc) } : null;
     return {
-      id: text(message.id), from: text(message.from), to: text(message.to), author: text(message.author),
+      id: text(message.id), chat: chatOf(message), from: text(message.from), to: text(message.to), author: text(message.author),
       body: typeof body === 'string' ? body : '', type: text(message.type), timestamp: Number(message.t) || 0,
       from_me: !!(message.id && message.id.fromMe), notify_name: text(message.notifyName), has_media: hasMedia,
-      mimetype: text(message.mimetype), filename: text(message.filename),
+      mimetype: text(message.mimetype), filename: text(message.filename), size_bytes: size > 0 ? size : null,
+      quoted_id: message.quotedStanzaID ? text(attempt(() => message.quotedMsgId)) : null,
+      place, cards: CARDS.has(message.type) ? cardsOf(message) : null,
     };
   };
+  // Milliseconds in some versions of the page, seconds in others.
+  const seconds = (value) => { const found = Number(value) || Date.now(); return Math.floor(found > 1e11 ? found / 1000 : found); };
+  const onReaction = guard('reaction', (reaction) => {
+    if (!reaction || !reaction.msgId || (reaction.id && reaction.id.fromMe)) return;
+    const told = { message_id: text(reaction.msgId), chat: text(reaction.msgId.remote), from: text(reaction.sender), emoji: reaction.reactionText || '', timestamp: seconds(reaction.timestamp) };
+    if (firstTime(`r:${told.message_id}:${told.from}:${text(reaction.id)}:${told.timestamp}:${told.emoji}`)) emit('reaction', { ...told, reaction_id: text(reaction.id) });
+  });
+  // wa-js listens for reactions only once the page shows its chats; those that waited while we were away come before.
+  // It replaces this tap with its own.
+  const tapReactions = guard('reactions', () => {
+    const original = WPP.whatsapp.functions.createOrUpdateReactions, module = WPP.loader.loadModule(WPP.whatsapp._moduleIdMap.get(original));
+    const name = Object.keys(module).find((key) => module[key] === original);
+    if (!name) return;
+    module[name] = function (data, isNew, ...rest) {
+      if (isNew && data && !Array.isArray(data)) {
+        attempt(() => onReaction({ id: WPP.whatsapp.MsgKey.fromString(text(data.msgKey)), msgId: WPP.whatsapp.MsgKey.fromString(text(data.parentMsgKey)), reactionText: data.reactionText, sender: data.senderUserJid, timestamp: data.t }));
+      }
+      return original.call(module, data, isNew, ...rest);
+    };
+  });
+  const onEdit = guard('edit', ({ msg }) => {
+    if (!msg || !msg.id || msg.id.fromMe) return;
+    const told = { message_id: text(msg.id), chat: chatOf(msg), from: text(msg.author || msg.from), body: String(words(msg) || ''), timestamp: seconds(msg.latestEditSenderTimestampMs), edit_id: text(msg.latestEditMsgKey) };
+    if (firstTime(`e:${told.message_id}:${told.edit_id}`)) emit('edited', told);
+  });
+  const onRevoke = guard('revoke', (revoked) => {
+    if (!revoked || !revoked.refId || (revoked.id && revoked.id.fromMe)) return;
+    const told = { message_id: text(revoked.refId), chat: text(revoked.refId.remote), from: text(revoked.author || revoked.from), timestamp: seconds() };
+    if (firstTime(`d:${told.message_id}`)) emit('revoked', told);
+  });
   const onMessage = guard('message', (message) => {
     if (!message || !message.id || SYSTEM.has(message.type) || text(message.from) === 'status@broadcast') return;
     if (firstTime('m:' + text(message.id))) emit('message', messageData(message));
@@ -133,11 +178,15 @@
     WPP.on('conn.logout_reason', (reason) => { logoutReason = reason; });
     WPP.on('conn.logout', onLogout);
     WPP.on('chat.new_message', onMessage);
+    WPP.on('chat.new_reaction', onReaction);
+    WPP.on('chat.msg_revoke', onRevoke);
     WPP.on('chat.msg_ack_change', (change) => { for (const id of change.ids || []) onAck(id, change.ack, change.chat); });
     const onInjected = guard('injected', () => {
       modulesMissed = !found();
       if (modulesMissed) return hint('loader.injected');
       WPP.whatsapp.Socket.on('change:state', () => hint('socket'));
+      WPP.whatsapp.MsgStore.on('change:latestEditMsgKey', (msg) => onEdit({ msg }));
+      tapReactions();
       WPP.whatsapp.MsgStore.on('change:ack', (message) => onAck(message.id, message.ack, message.to));
       sweepMessages();
       hint('loader.injected');
@@ -182,7 +231,9 @@
       const chat = await within(findChat(to), limitMs, 'timeout');
       key = await within(messageKey(chat, messageId), Math.max(1, endsAt - performance.now()), 'timeout');
       const before = findMessage(key);
-      if (before) return sent(before, key);
+      if (before && Number(before.ack) >= 0) return sent(await taken(before, Math.max(1000, endsAt - performance.now())), key);
+      // WhatsApp refused it before, and the page shows it as failed: it makes room for the new try.
+      if (before) { WPP.whatsapp.MsgStore.remove(before); attempt(() => chat.msgs.remove(before)); }
       const result = await within(handOver(chat.id.toString(), text(key)), Math.max(1000, endsAt - performance.now()), 'ack_timeout');
       const verdict = result && result.sendMsgResult && (result.sendMsgResult.messageSendResult || result.sendMsgResult);
       if (verdict && verdict !== 'OK') refuse(text(verdict));
@@ -192,25 +243,96 @@
       return failure(error, handed ? 'unknown' : 'not_sent', key);
     }
   }
+  // Resolves once WhatsApp has taken a message that the page is still trying to send, rejects if it does not.
+  const taken = (message, limitMs) => {
+    if (Number(message.ack) >= 1) return message;
+    const acked = new Promise((resolve, reject) => {
+      message.on('change:ack', function look() {
+        if (Number(message.ack) === 0) return;
+        message.off('change:ack', look);
+        if (Number(message.ack) >= 1) resolve(message); else reject(Object.assign(new Error('failed'), { code: 'failed' }));
+      });
+    });
+    return within(acked, limitMs, 'ack_timeout');
+  };
   const sent = (message, key) => ({ ok: true, message_id: text(key), ack: Number(message.ack) || 0, timestamp: Number(message.t) || Math.floor(Date.now() / 1000) });
   const SEND = { linkPreview: false, markIsRead: false, waitForAck: true };
 
+  async function quoted(id) {
+    if (!id) return undefined;
+    try { return findMessage(id) || await WPP.chat.getMessageById(id); } catch (e) { return refuse('message_not_found'); }
+  }
+  const FILES = { image: { type: 'image' }, video: { type: 'video' }, audio: { type: 'audio' }, voice: { type: 'audio', isPtt: true }, document: { type: 'document' } };
+  const handOvers = {
+    text: (chat, content, options) => WPP.chat.sendTextMessage(chat, content.text, options),
+    media: (chat, content, options, file) => WPP.chat.sendFileMessage(chat, file, { ...options, ...FILES[content.kind], filename: content.filename, mimetype: content.mimetype, caption: content.caption || undefined }),
+    location: (chat, content, options) => WPP.chat.sendLocationMessage(chat, { ...options, lat: content.latitude, lng: content.longitude, name: content.name || undefined, address: content.address || undefined }),
+    contact: (chat, content, options) => WPP.chat.sendVCardContactMessage(chat, { id: content.phone + '@c.us', name: content.name }, options),
+  };
+
+  function sendContent(message, upload, limitMs) {
+    const { to, message_id: messageId, reply_to: replyTo, kind, content } = message;
+    const parts = uploads.get(upload) || [];
+    uploads.delete(upload);
+    return deliver(to, messageId, limitMs, async (chat, key) => {
+      const quotedMsg = await quoted(replyTo);
+      const file = kind === 'media' ? new File(parts, content.filename, { type: content.mimetype }) : null;
+      return handOvers[kind](chat, content, { ...SEND, messageId: key, quotedMsg }, file);
+    });
+  }
+
+  // A reaction has no id that could be chosen, but one person has one reaction to a message: twice is the same as once.
+  async function react(message, limitMs) {
+    const { to, message_id: messageId, content } = message;
+    let key = null, handed = false;
+    try {
+      const endsAt = performance.now() + limitMs;
+      const chat = await within(findChat(to), limitMs, 'timeout');
+      key = await within(messageKey(chat, messageId), Math.max(1, endsAt - performance.now()), 'timeout');
+      const target = await within(quoted(content.message_id), Math.max(1, endsAt - performance.now()), 'timeout');
+      if (!target.id || text(target.id.remote) !== text(chat.id)) refuse('message_not_found');
+      handed = true;
+      const result = await within(WPP.chat.sendReactionToMessage(target.id, content.emoji || false), Math.max(1000, endsAt - performance.now()), 'ack_timeout');
+      if (result.sendMsgResult && result.sendMsgResult !== 'OK' && result.sendMsgResult.messageSendResult !== 'OK') { handed = false; refuse(text(result.sendMsgResult)); }
+      return sent({ ack: 1 }, key);
+    } catch (error) {
+      return failure(error, handed ? 'unknown' : 'not_sent', key);
+    }
+  }
+
+  /* ---- media of messages ---- */
+  const PART_BYTES = 1500000;
+  const asBase64 = (blob) => new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).split(',')[1] || '');
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+
+  async function fetchMedia(download, messageId, limitBytes) {
+    if (!WPP.conn.isAuthenticated()) refuse('not_logged_in');
+    const message = await quoted(messageId);
+    if (!MEDIA.has(message.type)) refuse('no_media');
+    if (Number(message.size || attempt(() => message.mediaData.size)) > limitBytes) refuse('media_too_large');
+    let blob = null;
+    try { blob = await WPP.chat.downloadMedia(text(message.id)); } catch (e) { refuse(e && e.code === 'message_not_contains_media' ? 'no_media' : 'media_gone'); }
+    if (blob.size > limitBytes) refuse('media_too_large');
+    downloads.set(download, blob);
+    return { parts: Math.ceil(blob.size / PART_BYTES), mimetype: text(message.mimetype) || blob.type || 'application/octet-stream', filename: text(message.filename) };
+  }
+
   const actions = {
     snapshot,
-    sendText: (to, body, messageId, limitMs) =>
-      deliver(to, messageId, limitMs, (chat, key) => WPP.chat.sendTextMessage(chat, body, { ...SEND, messageId: key })),
+    send: (message, upload, limitMs) => (message.kind === 'reaction' ? react(message, limitMs) : sendContent(message, upload, limitMs)),
     addPart: (upload, part) => {
       const bytes = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0));
       uploads.set(upload, [...(uploads.get(upload) || []), bytes]);
     },
     dropParts: (upload) => { uploads.delete(upload); },
-    sendFile: (to, upload, about, messageId, limitMs) => {
-      const file = new File(uploads.get(upload) || [], about.filename, { type: about.mimetype });
-      uploads.delete(upload);
-      const type = /^(image|video|audio)\//.test(about.mimetype) ? 'auto-detect' : 'document';
-      return deliver(to, messageId, limitMs, (chat, key) => WPP.chat.sendFileMessage(chat, file, { ...SEND, type, filename: about.filename, mimetype: about.mimetype, caption: about.caption || undefined, messageId: key }));
-    },
-    newMessageId: () => WPP.whatsapp.MsgKey.newId(),
+    fetchMedia,
+    mediaPart: (download, index) => asBase64((downloads.get(download) || refuse('download_gone')).slice(index * PART_BYTES, (index + 1) * PART_BYTES)),
+    dropMedia: (download) => { downloads.delete(download); },
+    findNumber: async (phone) => { const found = await WPP.contact.queryExists(phone + '@c.us'); return found ? text(found.wid) : null; },
     pairingCode: async (phone) => {
       pairingCode = text(await WPP.conn.startLinkDeviceCodeForPhoneNumber(phone, true));
       hint('pairing_code');

@@ -1,7 +1,7 @@
 """Calls of the bridge in the page and how their answers and failures read. Used by the driver only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.core.errors import BrowserError, PageCallError
@@ -16,6 +16,15 @@ class SentMessage:
     message_id: str
     ack: int
     timestamp: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaFile:
+    """The file of a message."""
+
+    content: bytes = field(repr=False)
+    mimetype: str
+    filename: str | None = None
 
 
 async def evaluate(connection: BrowserConnection, expression: str, *, timeout_s: float) -> Any:

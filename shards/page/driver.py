@@ -5,6 +5,7 @@ It decides nothing: which profile, when to back up and what to do after a logout
 
 import asyncio
 import base64
+import contextlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ import structlog
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import BrowserError, InvalidInputError, PageCallError, PageTimeoutError
+from daemon.sessions.outgoing import Media, Outgoing, outgoing_to_arguments
 from shards.browser.connection import BrowserConnection
 from shards.page.bundle import Bundle
-from shards.page.calls import SentMessage, call_bridge, call_send, evaluate
+from shards.page.calls import MediaFile, SentMessage, call_bridge, call_send, evaluate
 from shards.page.events import PageEventKind, PageEvents, read_event
 from shards.page.overlay import Overlay, apply_overlay, capture_overlay
 from shards.page.script import BINDING, call_expression, document_script, page_origin
@@ -125,66 +127,80 @@ class WhatsAppPage:
         Raises:
             PageCallError: already logged in, or WhatsApp refuses.
         """
-        if not re.fullmatch(r"\d{5,20}", phone, re.ASCII):
-            raise InvalidInputError("a phone number is its digits with the country code")
-        return str(await self._call("pairingCode", phone))
+        return str(await self._call("pairingCode", _digits(phone)))
 
     async def refresh_qr(self) -> None:
         """Ask for new QR codes, for instance after the last of a series was not scanned."""
         await self._call("refreshQr")
 
-    async def new_message_id(self) -> str:
-        """Return an id for one message; sending twice with the same id sends once."""
-        return str(await self._call("newMessageId"))
+    async def send(self, message: Outgoing, *, body: bytes | None = None) -> SentMessage:
+        """Send a message and wait for WhatsApp's ack; `body` are the bytes of a file. Links get no preview.
 
-    async def send_text(self, to: str, text: str, *, message_id: str | None = None) -> SentMessage:
-        """Send a text and wait for WhatsApp's ack.
-
-        `to` is a number's digits or a chat id. Links get no preview.
+        A message whose id the page has sent before is not sent again. One person has one reaction to a message, so a
+        reaction that is sent twice is one, too.
 
         Raises:
-            PageCallError: see `call_send` for what is known about the outcome.
+            PageCallError: see `call_send` for what is known about the outcome; `ids["reason"]` may be
+                `not_on_whatsapp`, `message_not_found` (the one to quote or react to), or a code of wa-js.
         """
-        _check_target(to, message_id)
-        limit_s = self._timeouts.send_s
+        _check_target(message.to, message.message_id)
+        upload, limit_s = "", self._timeouts.send_s
+        if isinstance(message.content, Media):
+            upload, limit_s = await self._put_file(body or b""), self._timeouts.file_s
         # The page's own limit comes first, because it knows whether the message was handed over.
         return await call_send(
-            self._connection, "sendText", to, text, message_id, int(limit_s * 1000), timeout_s=limit_s + _PAGE_MARGIN_S
+            self._connection,
+            "send",
+            outgoing_to_arguments(message),
+            upload,
+            int(limit_s * 1000),
+            timeout_s=limit_s + _PAGE_MARGIN_S,
         )
 
-    async def send_file(
-        self,
-        to: str,
-        content: bytes,
-        *,
-        filename: str,
-        mimetype: str,
-        caption: str = "",
-        message_id: str | None = None,
-    ) -> SentMessage:
-        """Send a file as image, video, audio or document by its mimetype; otherwise as `send_text`."""
-        _check_target(to, message_id)
+    async def _put_file(self, content: bytes) -> str:
+        """Bring a file into the page in parts; return the name under which it lies there until it is sent."""
         if not 0 < len(content) <= MAX_FILE_BYTES:
             raise InvalidInputError(f"a file has 1 to {MAX_FILE_BYTES} bytes")
         upload = secrets.token_hex(8)
-        about = {"filename": filename, "mimetype": mimetype, "caption": caption}
         try:
             for start in range(0, len(content), _PART_BYTES):
                 part = base64.b64encode(content[start : start + _PART_BYTES]).decode("ascii")
                 await self._call("addPart", upload, part)
         except BrowserError as error:
-            raise PageCallError(f"sendFile: {error.message}", outcome="not_sent") from error
+            raise PageCallError(f"send: {error.message}", outcome="not_sent") from error
+        return upload
+
+    async def find_number(self, phone: str) -> str | None:
+        """Return the chat id of a phone number (digits), or None when WhatsApp has no account for it.
+
+        Raises:
+            PageCallError: WhatsApp cannot be asked now.
+        """
+        found = await self._call("findNumber", _digits(phone))
+        return str(found) if found else None
+
+    async def download_media(self, message_id: str, *, limit_bytes: int) -> MediaFile:
+        """Return the file of a message that this page knows.
+
+        Raises:
+            PageCallError: `ids["reason"]` is `message_not_found`, `no_media`, `media_gone` (WhatsApp does not keep it
+                any more) or `media_too_large`.
+        """
+        if not _MESSAGE_ID.fullmatch(message_id):
+            raise InvalidInputError("a message id has 8 to 200 letters, digits or _.@:-")
+        download = secrets.token_hex(8)
         limit_s = self._timeouts.file_s
-        return await call_send(
-            self._connection,
-            "sendFile",
-            to,
-            upload,
-            about,
-            message_id,
-            int(limit_s * 1000),
-            timeout_s=limit_s + _PAGE_MARGIN_S,
+        about = await call_bridge(
+            self._connection, "fetchMedia", download, message_id, limit_bytes, timeout_s=limit_s + _PAGE_MARGIN_S
         )
+        try:
+            parts = [
+                base64.b64decode(await self._call("mediaPart", download, index)) for index in range(about["parts"])
+            ]
+        finally:
+            with contextlib.suppress(BrowserError):
+                await self._call("dropMedia", download)
+        return MediaFile(content=b"".join(parts), mimetype=about["mimetype"], filename=about["filename"])
 
     async def logout(self) -> None:
         """Log this device out of WhatsApp and return when the page shows it.
@@ -266,8 +282,14 @@ class WhatsAppPage:
         self._connection.cdp_nowait("Page.handleJavaScriptDialog", {"accept": True})
 
 
-def _check_target(to: str, message_id: str | None) -> None:
+def _digits(phone: str) -> str:
+    if not re.fullmatch(r"\d{5,20}", phone, re.ASCII):
+        raise InvalidInputError("a phone number is its digits with the country code")
+    return phone
+
+
+def _check_target(to: str, message_id: str) -> None:
     if not _RECIPIENT.fullmatch(to):
         raise InvalidInputError("a recipient is the digits of a phone number, or a chat id")
-    if message_id is not None and not _MESSAGE_ID.fullmatch(message_id):
+    if not _MESSAGE_ID.fullmatch(message_id):
         raise InvalidInputError("a message id has 8 to 200 letters, digits or _.@:-")

@@ -15,6 +15,12 @@ class PageEventKind(StrEnum):
     """Something about the state may have changed: take a snapshot. Data: {source}."""
     MESSAGE = "message"
     """A message came in, or this account sent one elsewhere. Seen at least once; `id` is stable."""
+    REACTION = "reaction"
+    """Somebody reacted to a message: {message_id, chat, from, emoji, timestamp, reaction_id}; no emoji: taken back."""
+    EDITED = "edited"
+    """A message got another text: {message_id, chat, from, body, timestamp, edit_id}."""
+    REVOKED = "revoked"
+    """A message was taken back by who sent it: {message_id, chat, from, timestamp}."""
     ACK = "ack"
     """A sent message got further: {message_id, ack, chat}; ack 1 sent, 2 delivered, 3 read, 4 played."""
     LOGGED_OUT = "logged_out"
@@ -53,9 +59,13 @@ def read_event(payload: object) -> PageEvent | None:
     return PageEvent(kind=kind, data=data)
 
 
+_CHANGE = frozenset({"message_id", "chat", "from", "timestamp"})
 _REQUIRED: Mapping[PageEventKind, frozenset[str]] = {
     PageEventKind.STATE_HINT: frozenset({"source"}),
     PageEventKind.MESSAGE: frozenset({"id", "from", "to", "body", "type", "timestamp", "from_me"}),
+    PageEventKind.REACTION: _CHANGE | {"emoji", "reaction_id"},
+    PageEventKind.EDITED: _CHANGE | {"body", "edit_id"},
+    PageEventKind.REVOKED: _CHANGE,
     PageEventKind.ACK: frozenset({"message_id", "ack", "chat"}),
     PageEventKind.LOGGED_OUT: frozenset({"reason"}),
     PageEventKind.PAGE_ERROR: frozenset({"where", "error"}),

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from daemon.objectstore.catalogue import ArchiveRef
+from daemon.sessions.copies import Order, may_restore
 from daemon.sessions.record import SessionRecord
-
-Order = tuple[int, int]
 
 
 class Place(StrEnum):
@@ -31,14 +30,6 @@ class Source:
     ref: ArchiveRef | None = None
 
 
-def is_void(record: SessionRecord, order: Order) -> bool:
-    """Whether a copy belongs to a login that was ended on purpose, and must never be restored.
-
-    Token 0 is that of archives that another service left; they are void once any login was ended.
-    """
-    return record.void_token > 0 and order[0] <= record.void_token
-
-
 def plan_sources(
     record: SessionRecord,
     *,
@@ -47,16 +38,17 @@ def plan_sources(
     archives: Sequence[ArchiveRef],
     touched: bool = False,
 ) -> tuple[Source, ...]:
-    """Return the copies to try: highest `(token, generation)` first, of equal ones the one that is at hand first.
+    """Return the copies to try, without those that must not be restored.
 
-    A local profile that was `touched` since it was left clean comes last of equal ones.
+    Highest `(token, generation)` first, of equal ones the one that is at hand first. A local profile that was
+    `touched` since it was left clean comes last of equal ones.
     """
     sources = [Source(order=ref.order, place=Place.R2, ref=ref) for ref in archives]
     if hot_copy is not None:
         sources.append(Source(order=hot_copy, place=Place.REDIS))
     if local is not None:
         sources.append(Source(order=local, place=Place.LOCAL))
-    alive = [source for source in sources if not is_void(record, source.order)]
+    alive = [source for source in sources if may_restore(record, source.order)]
     speed = _SPEED | ({Place.LOCAL: -1} if touched else {})
     return tuple(sorted(alive, key=lambda s: (s.order, speed[s.place]), reverse=True))
 
@@ -67,8 +59,9 @@ def is_newest(record: SessionRecord, order: Order, *, strictly: bool = False) ->
     It does as every copy is in the record: a hot copy together with its body, an archive before it is sent.
     """
     known = [facts.order for facts in (record.hot_copy, record.archive) if facts is not None]
-    if not known or is_void(record, order):
+    known = [stored for stored in known if may_restore(record, stored)]
+    if not known or not may_restore(record, order):
         return False
-    if record.archive_begun is not None:
+    if record.archive_begun is not None and may_restore(record, record.archive_begun):
         known.append(record.archive_begun)
     return order > max(known) or (order == max(known) and not strictly)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from daemon.sessions.copies import Order
 from shards.page.overlay import Overlay
-from shards.restore.plan import Order
 
 
 @dataclass(frozen=True, kw_only=True)

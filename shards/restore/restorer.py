@@ -22,6 +22,7 @@ from daemon.core.errors import (
     ObjectNotFoundError,
 )
 from daemon.objectstore.catalogue import ArchiveRef
+from daemon.sessions.copies import Order, awaits_rollback, is_void
 from daemon.sessions.record import SessionRecord
 from shards.archive.head import read_head
 from shards.archive.hot import unpack_hot
@@ -35,7 +36,7 @@ from shards.profile.marker import read_mark
 from shards.profile.mending import mend
 from shards.profile.space import check_free_space
 from shards.restore.caches import PageCaches
-from shards.restore.plan import Order, Place, Source, is_newest, is_void, plan_sources
+from shards.restore.plan import Place, Source, is_newest, plan_sources
 from shards.restore.restored import Restored
 
 log = structlog.get_logger()
@@ -152,6 +153,9 @@ class Restorer:
             return None
 
     async def _without_copy(self, into: Path) -> Restored:
+        if awaits_rollback(self._record) and self._record.paired:
+            # What lies here is what was to be left behind; it stays for whoever chooses again.
+            return Restored(source=None, damaged=self._damaged)
         if self._record.paired and self._record.void_token < self._record.token and holds_login(into):
             try:
                 await self._mend(into)

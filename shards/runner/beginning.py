@@ -48,6 +48,8 @@ async def _unsaved_elsewhere(shard: ShardContext, record: SessionRecord) -> bool
     """Whether a living shard has a newer state on its disk than any store; one that is dead is not waited for."""
     if record.unsaved is None or record.unsaved == shard.identity.name or _last_is_in_redis(record):
         return False
+    if record.rollback is not None and record.token <= record.rollback.until_token:
+        return False  # what is there is of before the rollback, which set it aside
     return await shard.registry.shards.alive(record.unsaved)
 
 

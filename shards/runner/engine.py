@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon.core.settings import Settings
-from shards.page.calls import SentMessage
+from daemon.sessions.outgoing import Outgoing
+from shards.page.calls import MediaFile, SentMessage
 from shards.page.events import PageEvent
 from shards.page.state import PageSnapshot
 from shards.profile.layout import ShardLayout
@@ -38,11 +39,14 @@ class Page(Protocol):
     async def logout(self) -> None:
         """Unlink this device."""
 
-    async def new_message_id(self) -> str:
-        """Return an id for a message that is to be sent."""
+    async def send(self, message: Outgoing, *, body: bytes | None = None) -> SentMessage:
+        """Send a message; `body` are the bytes of a file. The same message id sends once."""
 
-    async def send_text(self, to: str, text: str, *, message_id: str | None = None) -> SentMessage:
-        """Send a text message."""
+    async def find_number(self, phone: str) -> str | None:
+        """Return the chat id of a phone number (digits), or None when WhatsApp has no account for it."""
+
+    async def download_media(self, message_id: str, *, limit_bytes: int) -> MediaFile:
+        """Return the file of a message."""
 
 
 class OpenPage(Protocol):

@@ -5,7 +5,7 @@ look. A newer holder's token refuses everything: then the runner must end.
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -15,6 +15,7 @@ from daemon.registry.leases import Lease
 from daemon.registry.registry import Registry
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import SessionState, check_transition
+from daemon.sessions.summary import Summary
 
 log = structlog.get_logger()
 
@@ -31,6 +32,7 @@ class SessionNotes:
         self._shown: str | None = None
         self._told: str | None = None
         self._lost = False
+        self._fell_back_to: tuple[SessionState, datetime] | None = None
         self.record = record
         self.written_token = 0
         """Our token, once the record in Redis has it."""
@@ -40,6 +42,17 @@ class SessionNotes:
         self._lost = True
         self._shown = None
         self.record = replace(self.record, hot_copy=None, moving_from=None)
+
+    def fell_back(self, found: Summary) -> bool:
+        """Whether Redis says what this run has long changed: it fell back to a dump of an earlier moment of this run.
+
+        The token tells nothing then. `found` may be older than a write of a moment ago: it counts when it is seen
+        twice with nothing written between.
+        """
+        differs = found.token == self.written_token and found.status is not self.record.status
+        seen = (found.status, self.record.status_at) if differs and not self._unwritten else None
+        twice, self._fell_back_to = seen is not None and seen == self._fell_back_to, seen
+        return twice
 
     async def write(self, **fields: object) -> None:
         """Change fields of the record, now or as soon as Redis answers.

@@ -7,6 +7,7 @@ what WhatsApp itself declared ended.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -18,6 +19,7 @@ from daemon.core.errors import (
     DiskLowError,
     ObjectStoreUnavailableError,
     RedisUnavailableError,
+    SendQueueFullError,
     SessionNotFoundError,
     ShardUnavailableError,
     StaleTokenError,
@@ -26,9 +28,11 @@ from daemon.core.logs import bind_ids
 from daemon.core.loops import cancel_all, first_done
 from daemon.registry.leases import Lease
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
+from daemon.sessions.copies import awaits_rollback
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import SessionState
+from daemon.sessions.summary import Summary
 from shards.admission.admission import Slot
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
@@ -41,6 +45,7 @@ from shards.runner.beginning import NotNow, look_again
 from shards.runner.ending import (
     COPIES_DAMAGED,
     LOGGED_OUT,
+    LOGIN_NOT_ACCEPTED,
     NOTHING_TO_RESTORE,
     Ending,
     Lived,
@@ -55,6 +60,7 @@ from shards.runner.notes import SessionNotes
 from shards.runner.orders import Orders, not_done
 from shards.runner.refusal import tell_refused
 from shards.runner.regaining import Regaining
+from shards.runner.sending import SendQueue
 from shards.runner.turn import wait_for_turn
 from shards.runner.watch import PageWatch
 
@@ -64,6 +70,12 @@ _DRAIN_EVENTS_S = 5.0
 _LOGOUT_ENDS_S = 20.0
 _AFTER_FENCE_S = 1.0
 _SETTLE_BEFORE_STOP_S = 10.0
+_PARALLEL_READS = 4
+_WAIT_PART = 0.7
+"""How much of the time that a request waits may pass in the queue; the rest is for the sending itself."""
+
+Begin = Callable[[], Awaitable[Reply | None]]
+"""Claims a command when its turn has come; returns the reply if it must not be carried out any more."""
 
 
 class SessionRunner:
@@ -85,6 +97,9 @@ class SessionRunner:
         self._regaining: Regaining | None = None
         self._orders: Orders | None = None
         self._one_order = asyncio.Lock()
+        self._reading = asyncio.Semaphore(_PARALLEL_READS)
+        waited_s = shard.settings.coordinator.command_timeout_ms / 1000
+        self._sending = SendQueue(shard.settings.send, wait_max_s=waited_s * _WAIT_PART)
         self.serial = record.serial
         self.pause_s = 0.0
         """How long to wait before the session may be run again."""
@@ -123,20 +138,50 @@ class SessionRunner:
         except StaleTokenError:
             log.warning("another shard was given the session", session_id=self._record.session_id)
 
-    async def carry_out(self, command: Command) -> Reply:
-        """Carry out a command; commands of one session run one after another."""
-        async with self._one_order:
-            orders = self._orders
-            if orders is None or self.stopping:
-                return not_done(ShardUnavailableError.code, "the session is starting or stopping")
-            reply = await orders.carry_out(command)
+    async def compare(self, found: Summary) -> None:
+        """Have everything written again if Redis fell back to what it was earlier in this run."""
+        if self._run is not None and self._run.notes.fell_back(found):
+            log.warning("Redis fell back within this run", session_id=found.session_id, said=found.status)
+            await self._shard.registry.leases.mark_lost(self._run.lease)
+
+    async def carry_out(self, command: Command, begin: Begin) -> Reply:
+        """Carry out a command when its turn has come.
+
+        Messages are sent one after another in the order in which they came; what only reads runs beside.
+        """
+        match command.kind:
+            case CommandKind.SEND:
+                full_for_s = self._sending.full_for_s()
+                if full_for_s is not None:
+                    return await begin() or not_done(
+                        SendQueueFullError.code, "too many messages of the session wait", retry_after_s=full_for_s
+                    )
+                async with self._sending.turn(self._stop):
+                    return await self._carry_out(command, begin)
+            case CommandKind.FIND_NUMBER | CommandKind.GET_MEDIA:
+                async with self._reading:
+                    return await self._carry_out(command, begin)
+            case _:
+                async with self._one_order:
+                    reply = await self._carry_out(command, begin)
         if command.kind is CommandKind.LOGOUT and reply.outcome is not Outcome.NOT_DONE:
             # The session ends as soon as the page shows the logout, which may cut off the page's own answer.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _LOGOUT_ENDS_S)
+                async with asyncio.timeout(_LOGOUT_ENDS_S):
+                    await self._ended.wait()
             if self._ending is LOGGED_OUT:
                 return Reply(outcome=Outcome.DONE)
         return reply
+
+    async def _carry_out(self, command: Command, begin: Begin) -> Reply:
+        """Do it now, unless `begin` says that it must not be begun any more."""
+        refused = await begin()
+        if refused is not None:
+            return refused
+        orders = self._orders
+        if orders is None or self.stopping:
+            return not_done(ShardUnavailableError.code, "the session is starting or stopping")
+        return await orders.carry_out(command)
 
     async def run(self) -> None:
         """Run the session until it ends or is asked to stop.
@@ -205,7 +250,11 @@ class SessionRunner:
             )
             self._record = replace(found, void_token=self._marked_void)
         publisher = Publisher(
-            self._shard.registry.events, self._record, may_tell=partial(self._shard.keeper.valid, lease)
+            self._shard.registry.events,
+            self._record,
+            may_tell=partial(self._shard.keeper.valid, lease),
+            token=lease.token,
+            journal=self._shard.journals.of(self._record.session_id, lease.token),
         )
         copier = Copier(self._shard, self._record, lease, self._profile_dir)
         run = Run(
@@ -231,10 +280,13 @@ class SessionRunner:
         except (StaleTokenError, SessionNotFoundError) as error:
             log.error("session ended without a word: somebody else owns its record", code=error.code)
         finally:
-            await self._regaining.end()
-            self._run, self._regaining = None, None
-            await self._browser.discard()
-            await cancel_all([telling])
+            try:
+                await self._regaining.end()
+                self._run, self._regaining = None, None
+                await self._browser.discard()
+                await cancel_all([telling])
+            finally:
+                publisher.close()
 
     async def _live(self, run: Run) -> Ending:
         """Restore and run; tries an older copy once if WhatsApp does not take the newest."""
@@ -246,6 +298,9 @@ class SessionRunner:
                 await tell_refused(run.publisher, restored, trying_older=older.order is not None)
                 if older.order is not None:
                     lived = await self._live_once(run, older)
+            if lived.refused and awaits_rollback(self._record):
+                # WhatsApp refused what was chosen, and was not asked about what is newer: that must not become void.
+                return LOGIN_NOT_ACCEPTED
             return lived.ending
         except (StaleTokenError, SessionNotFoundError):
             raise
@@ -270,7 +325,14 @@ class SessionRunner:
             return Lived(ending=await self._stopped())
         self._starting_is_over()
         watch = self._watch(run, opened, restored)
-        self._orders = Orders(opened.page, run.notes, run.publisher, run.backups)
+        self._orders = Orders(
+            opened.page,
+            run.notes,
+            run.publisher,
+            run.backups,
+            self._shard.registry,
+            max_media_bytes=self._shard.settings.send.max_media_bytes,
+        )
         try:
             ending = await first_done(
                 watch.run(),
@@ -324,7 +386,8 @@ class SessionRunner:
         ending = await self._stopped()
         if restored.source is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(watch.settled.wait(), _SETTLE_BEFORE_STOP_S)
+                async with asyncio.timeout(_SETTLE_BEFORE_STOP_S):
+                    await watch.settled.wait()
         return ending
 
     async def _lost(self, opened: OpenPage) -> Ending:

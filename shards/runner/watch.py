@@ -12,6 +12,7 @@ from daemon.sessions.events import EventKind
 from daemon.sessions.states import SessionState
 from shards.page.events import PageEvent, PageEventKind
 from shards.page.state import PageSnapshot, PageState
+from shards.page.told import change_told, message_told
 from shards.publisher import Publisher
 from shards.restore.restored import Restored
 from shards.runner.ending import LOGGED_OUT, LOGIN_NOT_ACCEPTED, OPENED_ELSEWHERE, Ending
@@ -56,6 +57,7 @@ class PageWatch:
         self._not_connected_since_mono_s = mono_s()
         self._looks_without_qr = 0
         self._greeted = False
+        self._active = False
         self._scanned = restored.source is None and not notes.record.paired
         self.logged_in = False
         """Whether the page was logged in at any moment."""
@@ -87,6 +89,9 @@ class PageWatch:
             ending = await self._react(snapshot)
             if ending is not None:
                 return ending
+            if self._active:
+                self._active = False
+                await self._notes.touch()
             await self._notes.flush()
             await self._pause(snapshot)
 
@@ -95,7 +100,8 @@ class PageWatch:
         if snapshot.state is PageState.SYNCING:
             interval_s = _BOOTING_LOOK_INTERVAL_S
         try:
-            await asyncio.wait_for(self._look_again.wait(), interval_s)
+            async with asyncio.timeout(interval_s):
+                await self._look_again.wait()
         except TimeoutError:
             return
 
@@ -113,8 +119,19 @@ class PageWatch:
                 # Sent by this account: told as a message, it would make bots answer themselves.
                 return
             case PageEventKind.MESSAGE:
-                await self._notes.touch()
-                await self._publisher.tell(EventKind.MESSAGE, event.data, identity=str(event.data.get("id")))
+                self._active = True  # noted at the next look: nothing here may wait for Redis before it is told
+                await self._publisher.tell(
+                    EventKind.MESSAGE, message_told(event.data), identity=str(event.data.get("id"))
+                )
+            case PageEventKind.REACTION:
+                identity = ":".join(str(event.data.get(name)) for name in ("reaction_id", "message_id", "emoji"))
+                await self._publisher.tell(EventKind.MESSAGE_REACTION, change_told(event.data), identity=identity)
+            case PageEventKind.EDITED:
+                identity = f"{event.data.get('message_id')}:{event.data.get('edit_id')}"
+                await self._publisher.tell(EventKind.MESSAGE_EDITED, change_told(event.data), identity=identity)
+            case PageEventKind.REVOKED:
+                identity = str(event.data.get("message_id"))
+                await self._publisher.tell(EventKind.MESSAGE_REVOKED, change_told(event.data), identity=identity)
             case PageEventKind.ACK:
                 identity = f"{event.data.get('message_id')}:{event.data.get('ack')}"
                 await self._publisher.tell(EventKind.MESSAGE_ACK, event.data, identity=identity)
