@@ -2,14 +2,15 @@
 
 from fastapi import FastAPI
 
-from daemon.api import health, messages, qr, restore, sessions, shards
+from daemon.api import copies, events, health, messages, qr, restore, sessions, shards, webhooks
+from daemon.api import tokens as token_routes
 from daemon.api.auth import TokenGate
 from daemon.api.limits import BodyLimit
 from daemon.api.openapi import Api
-from daemon.api.ports import Restores, SessionDirectory
+from daemon.api.ports import Parts
 from daemon.api.probes import Probes
 from daemon.api.problems import install_problems
-from daemon.core.sections import CoordinatorSettings
+from daemon.core.sections import CoordinatorSettings, SendSettings
 
 _ABOUT = """
 WhatsApp sessions that survive crashes, restarts and moves without a new QR scan.
@@ -19,8 +20,11 @@ with a stable `code`; a failed action says in `outcome` whether it may have happ
 """
 
 
-def build_app(directory: SessionDirectory, restores: Restores, settings: CoordinatorSettings) -> FastAPI:
-    """Return the app that serves this directory and these restore jobs; it opens nothing and needs no lifespan."""
+_BASE64_GROWTH = 4 / 3
+
+
+def build_app(parts: Parts, settings: CoordinatorSettings, send: SendSettings) -> FastAPI:
+    """Return the app that serves these parts; it opens nothing and needs no lifespan."""
     app = Api(
         title="Blazz",
         version="1",
@@ -30,13 +34,22 @@ def build_app(directory: SessionDirectory, restores: Restores, settings: Coordin
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
     )
-    app.state.directory = directory
-    app.state.restores = restores
-    app.state.probes = Probes(directory)
+    app.state.directory = parts.directory
+    app.state.restores = parts.restores
+    app.state.copies = parts.copies
+    app.state.tokens = parts.tokens
+    app.state.webhooks = parts.webhooks
+    app.state.feed = parts.feed
+    app.state.max_media_bytes = send.max_media_bytes
+    app.state.probes = Probes(parts.directory)
     install_problems(app)
     # The one added last comes first: the token is looked at before a byte of the body is.
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(TokenGate, token=settings.api_token)
-    for part in (sessions, qr, messages, restore, shards, health):
+    app.add_middleware(
+        BodyLimit,
+        max_body_bytes=settings.max_body_bytes,
+        max_media_body_bytes=settings.max_body_bytes + round(send.max_media_bytes * _BASE64_GROWTH),
+    )
+    app.add_middleware(TokenGate, settings=settings, tokens=parts.tokens)
+    for part in (sessions, qr, copies, messages, events, restore, shards, token_routes, webhooks, health):
         app.include_router(part.router)
     return app

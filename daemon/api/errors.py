@@ -10,6 +10,33 @@ class UnauthorizedError(BlazzError):
     http_status = 401
 
 
+class ForbiddenError(BlazzError):
+    """The token is good, and may not do that."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class WorkspaceForbiddenError(ForbiddenError):
+    """The token is limited to other workspaces."""
+
+    code = "workspace_forbidden"
+
+
+class RateLimitedError(BlazzError):
+    """More requests than this token, or this address without one, may make."""
+
+    code = "rate_limited"
+    http_status = 429
+    retryable = True
+
+
+class TokenInUrlError(InvalidInputError):
+    """A token was sent in the address of a request."""
+
+    code = "token_in_url"
+
+
 class MethodNotAllowedError(BlazzError):
     """The path exists, not with this method; `Allow` names those that do."""
 

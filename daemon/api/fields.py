@@ -35,6 +35,21 @@ Phone = Annotated[str, StringConstraints(pattern=PHONE_PATTERN)]
 Chat = Annotated[str, StringConstraints(pattern=CHAT_PATTERN)]
 """A phone number or a chat id (`...@c.us` a person, `...@g.us` a group, `...@lid` a hidden number)."""
 
+MESSAGE_ID_PATTERN = r"^[A-Za-z0-9_.@:-]{8,200}$"
+
+MessageId = Annotated[
+    str,
+    StringConstraints(pattern=MESSAGE_ID_PATTERN),
+    Field(examples=["false_5511999990000@c.us_3A5F0C6D7E8F90A1B2C3"]),
+]
+"""Id of a message as events and answers tell it."""
+
+MessageIdInPath = Annotated[
+    str, Path(pattern=MESSAGE_ID_PATTERN, examples=["false_5511999990000@c.us_3A5F0C6D7E8F90A1B2C3"])
+]
+
+KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+
 Cursor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=.-]{1,200}$")]
 
 Instant = Annotated[datetime, PlainSerializer(iso, return_type=str), Field(examples=["2026-01-31T12:00:00.000Z"])]

@@ -4,7 +4,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from daemon.api.problems import problem_response, too_large
+from daemon.api.problems import is_send, problem_response, too_large
 
 
 class _TooLarge(HTTPException):
@@ -14,20 +14,22 @@ class _TooLarge(HTTPException):
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 to a body of more than `max_body_bytes`."""
+    """ASGI middleware that answers 413 to a body of more than `max_body_bytes`, or `max_media_body_bytes` of a send."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_media_body_bytes: int) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._max_media_body_bytes = max_media_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit_bytes = self._max_media_body_bytes if is_send(scope["path"]) else self._max_body_bytes
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_body_bytes:
-            await problem_response(too_large(self._max_body_bytes), scope)(scope, receive, send)
+        if declared.isdecimal() and int(declared) > limit_bytes:
+            await problem_response(too_large(limit_bytes), scope)(scope, receive, send)
             return
         received_bytes = 0
 
@@ -35,7 +37,7 @@ class BodyLimit:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > self._max_body_bytes:
+            if received_bytes > limit_bytes:
                 raise _TooLarge
             return message
 

@@ -1,56 +1,218 @@
-"""`POST /api/whatsapp/send`: one text message, with a plain answer to "did it go out?" in every case."""
+"""Sending, with a plain answer to "did it go out?" in every case, and what belongs to messages of a session."""
 
+import asyncio
 from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import APIRouter, Security
+from fastapi import APIRouter, File, Form, Header, Path, Request, Response, Security, UploadFile
+from pydantic import TypeAdapter, ValidationError
 
 from daemon.api.access import DirectoryOf
 from daemon.api.auth import documented_bearer
-from daemon.api.fields import chat_id
-from daemon.api.openapi import problems_with_body
+from daemon.api.fields import (
+    KEY_PATTERN,
+    Chat,
+    MessageId,
+    MessageIdInPath,
+    SessionIdInPath,
+    TextId,
+    chat_id,
+)
+from daemon.api.openapi import problems, problems_with_body
 from daemon.api.ports import SessionDirectory
 from daemon.api.problems import SEND_PATH
-from daemon.api.schemas import SendText, SentBody
+from daemon.api.sending import (
+    Caption,
+    FileName,
+    MimeType,
+    NumberBody,
+    Prepared,
+    SendMessage,
+    SendOutcome,
+    SentBody,
+    check_names_session,
+    prepared,
+    prepared_file,
+    too_large_media,
+)
+from daemon.api.sessions import SESSIONS_PATH
 from daemon.core.errors import (
     ActionFailedError,
     BlazzError,
+    IdempotencyKeyReusedError,
+    InvalidInputError,
+    MediaNotFoundError,
+    MediaTooLargeError,
+    MessageNotFoundError,
     OutcomeUnknownError,
+    RecipientUnknownError,
+    SendInProgressError,
+    SendNotFoundError,
+    SendQueueFullError,
     SessionNotConnectedError,
     SessionNotFoundError,
     ShardUnavailableError,
 )
-from daemon.core.ids import session_id_for
+from daemon.core.ids import PHONE_PATTERN, session_id_for
+from daemon.sessions.outgoing import MediaKind
 
 router = APIRouter(tags=["messages"], dependencies=[Security(documented_bearer)])
 
-
-@router.post(
-    SEND_PATH,
-    responses=problems_with_body(
-        SessionNotFoundError, SessionNotConnectedError, ShardUnavailableError, OutcomeUnknownError, ActionFailedError
-    ),
+_ASKS = (
+    SessionNotFoundError,
+    SessionNotConnectedError,
+    ShardUnavailableError,
+    OutcomeUnknownError,
+    ActionFailedError,
 )
-async def send_message(body: SendText, directory: DirectoryOf) -> SentBody:
-    """Send a text message and wait until WhatsApp took it."""
-    session_id = await _session_of(body, directory)
-    sent = await directory.send_text(session_id, to=chat_id(body.to), text=body.message)
+_SENDS = problems_with_body(
+    *_ASKS,
+    SendInProgressError,
+    IdempotencyKeyReusedError,
+    RecipientUnknownError,
+    MessageNotFoundError,
+    SendQueueFullError,
+)
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=KEY_PATTERN,
+        description="Names one message: the same key never sends twice, also after an unknown outcome.",
+        examples=["5f0b7d2e-0c1c-4f43-8b2f-6f3d2a9c1e55"],
+    ),
+]
+KeyInPath = Annotated[str, Path(pattern=KEY_PATTERN, examples=["5f0b7d2e-0c1c-4f43-8b2f-6f3d2a9c1e55"])]
+_MIMETYPE: TypeAdapter[str] = TypeAdapter(MimeType)
+_FILENAME: TypeAdapter[str] = TypeAdapter(FileName)
+
+
+@router.post(SEND_PATH, responses=_SENDS)
+async def send_message(body: SendMessage, directory: DirectoryOf, request: Request, key: Key = None) -> SentBody:
+    """Send a message and wait until WhatsApp took it."""
+    limit_bytes = int(request.app.state.max_media_bytes)
+    if body.media is None:
+        ready = prepared(body, limit_bytes)
+    else:
+        ready = await asyncio.to_thread(prepared, body, limit_bytes)
+    session_id = await _session_of(directory, body.session_id, body.workspace_id, body.user_id)
+    return await _send(directory, session_id, body.to, ready, body.reply_to, key)
+
+
+@router.post(f"{SEND_PATH}/file", responses=_SENDS)
+async def send_file(
+    directory: DirectoryOf,
+    request: Request,
+    file: Annotated[UploadFile, File(description="The file, with its name and content type.")],
+    to: Annotated[Chat, Form(description="Phone number or chat id.", examples=["+5511999990000"])],
+    session_id: Annotated[TextId | None, Form(examples=["session-12-7"])] = None,
+    workspace_id: Annotated[TextId | None, Form(description="With `user_id`, instead of `session_id`.")] = None,
+    user_id: Annotated[TextId | None, Form()] = None,
+    caption: Annotated[Caption, Form()] = "",
+    kind: Annotated[MediaKind | None, Form(description="How WhatsApp shows it; default by content type.")] = None,
+    reply_to: Annotated[MessageId | None, Form(description="Id of the message to quote.")] = None,
+    key: Key = None,
+) -> SentBody:
+    """Send a file as `multipart/form-data`."""
+    limit_bytes = int(request.app.state.max_media_bytes)
+    if (file.size or 0) > limit_bytes:
+        raise too_large_media(limit_bytes)
+    try:
+        check_names_session(session_id, workspace_id, user_id)
+    except ValueError as error:
+        raise InvalidInputError(str(error), field="session_id") from None
+    ready = prepared_file(
+        await file.read(),
+        mimetype=_checked(_MIMETYPE, (file.content_type or "application/octet-stream").lower(), "content type"),
+        filename=_checked(_FILENAME, file.filename, "file name") if file.filename else None,
+        caption=caption,
+        kind=kind,
+        max_media_bytes=limit_bytes,
+    )
+    found = await _session_of(directory, session_id, workspace_id, user_id)
+    return await _send(directory, found, to, ready, reply_to, key)
+
+
+@router.get(
+    f"{SESSIONS_PATH}/{{session_id}}/sends/{{key:path}}",
+    responses=problems(SessionNotFoundError, SendNotFoundError, InvalidInputError),
+)
+async def get_send(session_id: SessionIdInPath, key: KeyInPath, directory: DirectoryOf) -> SendOutcome:
+    """Say what became of the message that was sent under an Idempotency-Key."""
+    facts = await directory.send_outcome(session_id, key)
+    return SendOutcome(
+        session_id=session_id,
+        outcome=facts.state,
+        message_id=facts.sent_id or facts.message_id,
+        ack=facts.ack,
+        timestamp=_instant(facts.timestamp),
+        code=facts.code,
+    )
+
+
+@router.get(
+    f"{SESSIONS_PATH}/{{session_id}}/contacts/{{phone}}",
+    responses=problems(*_ASKS, InvalidInputError),
+)
+async def find_number(
+    session_id: SessionIdInPath,
+    phone: Annotated[str, Path(pattern=PHONE_PATTERN, examples=["5511999990000"])],
+    directory: DirectoryOf,
+) -> NumberBody:
+    """Say whether WhatsApp has an account for a phone number."""
+    chat = await directory.find_number(session_id, phone)
+    return NumberBody(phone=phone.removeprefix("+"), exists=chat is not None, chat_id=chat)
+
+
+@router.get(
+    f"{SESSIONS_PATH}/{{session_id}}/messages/{{message_id}}/media",
+    response_class=Response,
+    responses=problems(*_ASKS, InvalidInputError, MessageNotFoundError, MediaNotFoundError, MediaTooLargeError)
+    | {200: {"description": "The file.", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def get_media(session_id: SessionIdInPath, message_id: MessageIdInPath, directory: DirectoryOf) -> Response:
+    """Fetch the file of a message from WhatsApp."""
+    media = await directory.media(session_id, message_id)
+    name = f"; filename*=UTF-8''{quote(media.filename)}" if media.filename else ""
+    return Response(
+        media.content,
+        media_type=media.mimetype,
+        headers={
+            "Content-Disposition": f"attachment{name}",
+            "Cache-Control": "private, no-store",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+async def _send(
+    directory: SessionDirectory, session_id: str, to: str, ready: Prepared, reply_to: str | None, key: str | None
+) -> SentBody:
+    sent = await directory.send(
+        session_id, to=chat_id(to), content=ready.content, reply_to=reply_to, body=ready.body, key=key
+    )
     return SentBody(
         message_id=sent.message_id,
         session_id=session_id,
         outcome="sent",
         ack=sent.ack,
-        timestamp=None if sent.timestamp is None else datetime.fromtimestamp(sent.timestamp, UTC),
+        timestamp=_instant(sent.timestamp),
+        replayed=sent.replayed,
     )
 
 
-async def _session_of(body: SendText, directory: SessionDirectory) -> str:
+async def _session_of(
+    directory: SessionDirectory, session_id: str | None, workspace_id: str | None, user_id: str | None
+) -> str:
     """Return the id of the session that is meant; an error here is before any sending.
 
     The owner is compared, because `session-1-2-3` can be user 1 of workspace 2-3 or user 1-2 of workspace 3.
     """
-    if body.session_id is not None:
-        return body.session_id
-    workspace_id, user_id = str(body.workspace_id), str(body.user_id)
+    if session_id is not None:
+        return session_id
+    workspace_id, user_id = str(workspace_id), str(user_id)
     try:
         record = await directory.get(session_id_for(user_id, workspace_id))
     except BlazzError as error:
@@ -61,3 +223,14 @@ async def _session_of(body: SendText, directory: SessionDirectory) -> str:
             "no session of this workspace and user", hint="a session with an id of its own is addressed by session_id"
         )
     return record.session_id
+
+
+def _checked(kind: TypeAdapter[str], value: str, what: str) -> str:
+    try:
+        return kind.validate_python(value)
+    except ValidationError:
+        raise InvalidInputError(f"the {what} of the file is not accepted", field="file") from None
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -5,7 +5,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from daemon.api.errors import BodyTooLargeError, InvalidJsonError, UnauthorizedError
+from daemon.api.errors import (
+    BodyTooLargeError,
+    ForbiddenError,
+    InvalidJsonError,
+    RateLimitedError,
+    TokenInUrlError,
+    UnauthorizedError,
+)
 from daemon.api.problems import PROBLEM_MEDIA_TYPE, Problem
 from daemon.core.errors import BlazzError, InvalidInputError, RedisUnavailableError
 
@@ -17,7 +24,15 @@ _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 def problems(*kinds: type[BlazzError]) -> Responses:
     """Return FastAPI's `responses` for these errors and for those that every closed route can answer."""
     by_status: dict[int | str, list[str]] = {}
-    every: tuple[type[BlazzError], ...] = (UnauthorizedError, RedisUnavailableError, BlazzError, *kinds)
+    every: tuple[type[BlazzError], ...] = (
+        UnauthorizedError,
+        ForbiddenError,
+        TokenInUrlError,
+        RateLimitedError,
+        RedisUnavailableError,
+        BlazzError,
+        *kinds,
+    )
     for kind in every:
         codes = by_status.setdefault(kind.http_status, [])
         if kind.code not in codes:

@@ -42,7 +42,8 @@ class Probe(Generic[Answer]):
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         try:
-            return await asyncio.wait_for(asyncio.shield(self._running), limit_s)
+            async with asyncio.timeout(limit_s):
+                return await asyncio.shield(self._running)
         except TimeoutError:
             return None
 

@@ -3,6 +3,7 @@
 Values that a caller sent are never repeated in a problem, because they may be secret.
 """
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Literal, cast
@@ -15,13 +16,15 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from daemon.api.errors import BodyTooLargeError, InvalidJsonError, MethodNotAllowedError, UnauthorizedError
-from daemon.core.errors import BlazzError, InvalidInputError, NoShardError, NotFoundError
+from daemon.core.errors import BlazzError, InvalidInputError, NoShardError, NotFoundError, SessionNotFoundError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 SEND_PATH = "/api/whatsapp/send"
 
 _MAX_FIELD_CHARS = 100
 _RETRY_AFTER_S = 2
+_WRONG_IN_ITSELF = frozenset({400, 405, 413, 415, 422})
+"""Answers to what could never have been sent, under any key."""
 
 
 class FieldError(BaseModel):
@@ -42,6 +45,7 @@ class Problem(BaseModel):
     hint: str | None = Field(None, description="The next step to take.")
     errors: list[FieldError] | None = Field(None, description="The fields that cannot be accepted.")
     session_id: str | None = None
+    message_id: str | None = Field(None, description="Id of the message whose outcome is unknown.")
     state: str | None = Field(None, description="The session's status, where it is the reason.", examples=["qr"])
     cause: str | None = Field(None, description="Code of the error underneath.", examples=["page_timeout"])
     outcome: Literal["not_sent", "not_done", "unknown"] | None = Field(
@@ -62,12 +66,14 @@ def problem_response(
         detail=error.message,
         hint=error.hint or None,
         errors=[*fields, *named] or None,
-        session_id=error.ids.get("session_id"),
+        # One that is not there is only what the caller sent.
+        session_id=None if isinstance(error, SessionNotFoundError) else error.ids.get("session_id"),
+        message_id=error.ids.get("message_id"),
         state=error.ids.get("state"),
         cause=error.ids.get("cause"),
-        outcome=cast(Any, _outcome(error, scope["method"], scope["path"])),
+        outcome=cast(Any, _outcome(error, scope["method"], scope["path"], keyed=_has_key(scope))),
     )
-    extra = {"Retry-After": str(_RETRY_AFTER_S)} if error.retryable else {}
+    extra = {"Retry-After": str(math.ceil(error.retry_after_s or _RETRY_AFTER_S))} if error.retryable else {}
     return JSONResponse(
         problem.model_dump(exclude_none=True),
         status_code=error.http_status,
@@ -76,15 +82,33 @@ def problem_response(
     )
 
 
-def _outcome(error: BlazzError, method: str, path: str) -> str | None:
+def _outcome(error: BlazzError, method: str, path: str, *, keyed: bool) -> str | None:
     """Say whether an action happened; when the error itself does not know, a failure on our side is `unknown`."""
     if method in {"GET", "HEAD", "OPTIONS"}:
         return None
-    sending = path == SEND_PATH
-    certain = error.http_status < 500 or isinstance(error, NoShardError) or error.ids.get("outcome") == "not_sent"
+    sending = is_send(path)
+    known = error.ids.get("outcome")
+    if sending and known is not None:
+        return known
+    certain = error.http_status < 500 or isinstance(error, NoShardError) or known == "not_sent"
+    if sending and keyed and error.http_status not in _WRONG_IN_ITSELF:
+        return "unknown"  # refused before anybody looked at the key, under which it may have been sent before
     if certain:
         return "not_sent" if sending else ("not_done" if error.http_status >= 500 else None)
     return "unknown"
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("multipart/")
+
+
+def _has_key(scope: Scope) -> bool:
+    return any(name == b"idempotency-key" for name, _ in scope["headers"])
+
+
+def is_send(path: str) -> bool:
+    """Whether this is the path of a request that sends a message."""
+    return path == SEND_PATH or path.startswith(f"{SEND_PATH}/")
 
 
 def install_problems(app: FastAPI) -> None:
@@ -133,8 +157,11 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     headers = dict(raised.headers) if raised.headers else None
     fields: list[FieldError] = []
     match raised.status_code:
+        case 400 if _is_form(request):
+            known: BlazzError = InvalidInputError("the form cannot be read", hint="send multipart/form-data")
+            fields = [FieldError(field="body", message="no form, or one with too many fields, or too long a field")]
         case 400:  # FastAPI's answer to a body that is not even text, nests too deep, or holds a giant number
-            known: BlazzError = _not_json()
+            known = _not_json()
             fields = [_BODY_NOT_JSON]
         case 401:
             known = UnauthorizedError("a bearer token is needed")

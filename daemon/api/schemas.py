@@ -3,15 +3,13 @@
 Requests refuse fields that they do not know, so that a misspelt optional one is not silently ignored.
 """
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from daemon.api.fields import Chat, Id, Instant, Phone
+from daemon.api.fields import Id, Instant, Phone
 from daemon.sessions.record import CopyFacts, SessionRecord
 from daemon.sessions.states import Desired, SessionState
-
-_MAX_MESSAGE_CHARS = 65_536
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
@@ -39,25 +37,6 @@ class AskPairingCode(Request):
     """Whose phone will type the code."""
 
     phone: Phone = Field(examples=["+5511999990000"])
-
-
-class SendText(Request):
-    """A text message, from a session named by its id or by workspace and user."""
-
-    session_id: Id | None = Field(None, examples=["session-12-7"])
-    workspace_id: Id | None = Field(None, description="With `user_id`, instead of `session_id`.", examples=[None])
-    user_id: Id | None = Field(None, examples=[None])
-    to: Chat = Field(description="Phone number or chat id.", examples=["+5511999990000"])
-    message: str = Field(min_length=1, max_length=_MAX_MESSAGE_CHARS, examples=["Hello"])
-
-    @model_validator(mode="after")
-    def _names_one_session(self) -> Self:
-        pair = (self.workspace_id, self.user_id)
-        by_id = self.session_id is not None and pair == (None, None)
-        by_pair = self.session_id is None and None not in pair
-        if not by_id and not by_pair:
-            raise ValueError("give either session_id, or both workspace_id and user_id")
-        return self
 
 
 class CopyBody(BaseModel):
@@ -126,16 +105,6 @@ class PairingCodeBody(BaseModel):
     code: str = Field(examples=["ABCD1234"])
     phone: str = Field(examples=["5511999990000"])
     seen_at: Instant
-
-
-class SentBody(BaseModel):
-    """A message that WhatsApp took."""
-
-    message_id: str
-    session_id: str
-    outcome: str = Field("sent", examples=["sent"])
-    ack: int = Field(description="0 pending, 1 server, 2 device, 3 read, 4 played.")
-    timestamp: Instant | None
 
 
 def _shown_copy(facts: CopyFacts) -> dict[str, object]:

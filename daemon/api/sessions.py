@@ -99,7 +99,7 @@ async def restart_session(session_id: SessionIdInPath, directory: DirectoryOf) -
 
 @router.post("/{session_id}/logout", status_code=202, responses=problems(*_ASKS_SHARD))
 async def logout_session(session_id: SessionIdInPath, directory: DirectoryOf) -> SessionBody:
-    """Unlink the device at WhatsApp; its backups are void from then on."""
+    """Unlink the device at WhatsApp; its backups are void from then on. Idempotent; a stopped one must be started."""
     return session_body(await directory.logout(session_id))
 
 
@@ -121,5 +121,5 @@ async def ask_pairing_code(
 
 @router.delete("/{session_id}", status_code=204, responses=problems(SessionNotFoundError, InvalidInputError))
 async def delete_session(session_id: SessionIdInPath, directory: DirectoryOf) -> None:
-    """Remove the session; its archives are kept for a grace period."""
+    """Remove the session; its archives are kept for a grace period. Again it answers 404: take that as done."""
     await directory.delete(session_id)

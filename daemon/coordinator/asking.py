@@ -7,8 +7,13 @@ from daemon.coordinator.seeing import lives
 from daemon.core.errors import (
     ActionFailedError,
     BlazzError,
+    MediaNotFoundError,
+    MediaTooLargeError,
+    MessageNotFoundError,
     OutcomeUnknownError,
+    RecipientUnknownError,
     RedisUnavailableError,
+    SendQueueFullError,
     SessionNotConnectedError,
     ShardUnavailableError,
 )
@@ -23,21 +28,46 @@ _LOOK_FIRST = "it may have happened: look at the session, or at the chat, before
 async def ask_shard(
     registry: Registry, record: SessionRecord, kind: CommandKind, arguments: Mapping[str, Any], *, timeout_s: float
 ) -> Mapping[str, Any]:
-    """Have the session's shard carry out a command and return its result.
+    """Have the session's shard carry out a command and return its result. Raises as `give` and `result_of` do."""
+    command = await give(registry, record, kind, arguments)
+    return await result_of(registry, record, command, timeout_s=timeout_s)
+
+
+async def give(registry: Registry, record: SessionRecord, kind: CommandKind, arguments: Mapping[str, Any]) -> Command:
+    """Put a command into the stream of the session's shard; `result_of` waits for what becomes of it.
+
+    Raises:
+        ShardUnavailableError: nobody has begun it, and nobody will.
+        RedisUnavailableError: `ids["outcome"]` is `unknown` if it may be in the stream.
+    """
+    if record.shard is None or not await lives(registry, record.shard):
+        raise ShardUnavailableError("the session's shard is down", outcome="not_sent", **_ids(record))
+    try:
+        return await registry.commands.give(record.shard, kind, record.session_id, arguments)
+    except RedisUnavailableError as error:
+        error.ids |= {"outcome": "unknown"}  # it may be in the stream
+        raise
+
+
+async def result_of(
+    registry: Registry, record: SessionRecord, command: Command, *, timeout_s: float
+) -> Mapping[str, Any]:
+    """Wait for a command to be carried out and return its result.
 
     Raises:
         ShardUnavailableError: nobody has begun it, and nobody will.
         OutcomeUnknownError: it was begun, or Redis went away: it may have happened.
-        SessionNotConnectedError, ActionFailedError: the shard answered that it did not happen.
+        SessionNotConnectedError, ActionFailedError and others: the shard answered that it did not happen.
     """
-    ids: dict[str, Any] = {"session_id": record.session_id, "shard": record.shard, "state": record.status}
-    if record.shard is None or not await lives(registry, record.shard):
-        raise ShardUnavailableError("the session's shard is down", outcome="not_sent", **ids)
-    command = await registry.commands.give(record.shard, kind, record.session_id, arguments)
+    ids = _ids(record)
     reply = await _reply_or_settle(registry, command, timeout_s, ids)
     if reply.outcome is Outcome.DONE:
         return reply.result
     raise _error_of(reply, ids)
+
+
+def _ids(record: SessionRecord) -> dict[str, Any]:
+    return {"session_id": record.session_id, "shard": record.shard, "state": record.status}
 
 
 async def _reply_or_settle(registry: Registry, command: Command, timeout_s: float, ids: Mapping[str, Any]) -> Reply:
@@ -62,11 +92,27 @@ async def _reply_or_settle(registry: Registry, command: Command, timeout_s: floa
     )
 
 
+_REFUSALS: Mapping[str, type[BlazzError]] = {
+    kind.code: kind
+    for kind in (
+        SessionNotConnectedError,
+        ShardUnavailableError,
+        SendQueueFullError,
+        RecipientUnknownError,
+        MessageNotFoundError,
+        MediaNotFoundError,
+        MediaTooLargeError,
+    )
+} | {"too_old": ShardUnavailableError}
+
+
 def _error_of(reply: Reply, ids: Mapping[str, Any]) -> BlazzError:
     if reply.outcome is Outcome.UNKNOWN:
-        return OutcomeUnknownError(reply.message, hint=_LOOK_FIRST, outcome="unknown", cause=reply.code, **ids)
-    if reply.code == SessionNotConnectedError.code:
-        return SessionNotConnectedError(reply.message, outcome="not_sent", **ids)
-    if reply.code == ShardUnavailableError.code:
-        return ShardUnavailableError(reply.message, outcome="not_sent", **ids)
-    return ActionFailedError(reply.message, outcome="not_sent", cause=reply.code, **ids)
+        known = {"message_id": reply.result.get("message_id")}
+        return OutcomeUnknownError(reply.message, hint=_LOOK_FIRST, outcome="unknown", cause=reply.code, **ids, **known)
+    kind = _REFUSALS.get(reply.code)
+    if kind is None:
+        return ActionFailedError(reply.message, outcome="not_sent", cause=reply.code, **ids)
+    error = kind(reply.message, outcome="not_sent", **ids)
+    error.retry_after_s = reply.result.get("retry_after_s")
+    return error

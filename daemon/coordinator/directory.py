@@ -4,13 +4,14 @@ Every action writes what is wanted and returns; shards and the reconcile loop ma
 and be answered (send, pairing code, logout, backup) goes to the shard as a command.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from daemon.coordinator.asking import ask_shard
 from daemon.coordinator.drains import begin_drain, end_drain, find_shard
 from daemon.coordinator.health import Health, RedisHealth
+from daemon.coordinator.messaging import FetchedMedia, Messaging, SentMessage
 from daemon.coordinator.placer import Placer
 from daemon.coordinator.seeing import lives, see_shards
 from daemon.core.clock import utc_now
@@ -21,13 +22,20 @@ from daemon.core.errors import (
     SessionTakenError,
 )
 from daemon.core.ids import check_id, phone_digits, session_id_for
+from daemon.core.sections import SendSettings
 from daemon.objectstore.check import StoreHealth
 from daemon.registry.registry import Registry
 from daemon.registry.seen import SeenShard
 from daemon.sessions.commands import CommandKind
+from daemon.sessions.outgoing import Content
 from daemon.sessions.record import PairingCode, QrCode, SessionRecord
+from daemon.sessions.sends import SendFacts
 from daemon.sessions.states import AT_REST, LOGGED_IN, NEEDS_SCAN, WAITS_FOR_START, Desired, SessionState
+from daemon.sessions.summary import Summary
 
+LOOKED_AT = 2000
+"""Most sessions that one request of a list looks at."""
+_LIST_PAGE = 500
 _SHORTLY = "try again shortly"
 
 
@@ -39,23 +47,17 @@ class SessionPage:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SentMessage:
-    """A message that WhatsApp took: `ack` 0 pending, 1 server, 2 device, 3 read; `timestamp` Unix seconds or None."""
-
-    message_id: str
-    ack: int
-    timestamp: int | None
-
-
 class Directory:
     """What can be asked about and done to sessions."""
 
-    def __init__(self, registry: Registry, placer: Placer, health: Health, *, command_timeout_s: float) -> None:
+    def __init__(
+        self, registry: Registry, placer: Placer, health: Health, send: SendSettings, *, command_timeout_s: float
+    ) -> None:
         self._registry = registry
         self._placer = placer
         self._health = health
         self._timeout_s = command_timeout_s
+        self._messaging = Messaging(registry, self.get, send, timeout_s=command_timeout_s)
 
     async def create(
         self,
@@ -129,21 +131,32 @@ class Directory:
         status: SessionState | None = None,
         workspace_id: str | None = None,
         shard: str | None = None,
+        workspaces: frozenset[str] | None = None,
     ) -> SessionPage:
-        """Return up to `limit` sessions after `cursor` that fit all given filters."""
-        found: list[SessionRecord] = []
-        after = cursor
+        """Return up to `limit` sessions after `cursor` that fit all given filters; `workspaces` may hold several.
+
+        At most LOOKED_AT sessions are looked at, so a page may be short, or empty, and have a cursor all the same.
+        """
+        fitting, after, looked_at = [], cursor, 0
         while True:
-            page, after = await self._registry.records.page(after, limit)
-            for position, record in enumerate(page):
-                if not _fits(record, status, workspace_id, shard):
+            page, after = await self._registry.records.summary_page(after, _LIST_PAGE)
+            looked_at += _LIST_PAGE
+            for position, seen in enumerate(page):
+                if not _fits(seen, status, workspace_id, shard, workspaces):
                     continue
-                found.append(record)
-                if len(found) == limit:
+                fitting.append(seen.session_id)
+                if len(fitting) == limit:
                     more = after is not None or position + 1 < len(page)
-                    return SessionPage(sessions=tuple(found), next_cursor=record.session_id if more else None)
-            if after is None:
-                return SessionPage(sessions=tuple(found), next_cursor=None)
+                    return await self._listed(fitting, seen.session_id if more else None)
+            if after is None or looked_at >= LOOKED_AT:
+                return await self._listed(fitting, after)
+
+    async def _listed(self, session_ids: Sequence[str], next_cursor: str | None) -> SessionPage:
+        records = await self._registry.records.get_many(session_ids)
+        return SessionPage(
+            sessions=tuple(record for record in records if record.desired is not Desired.DELETED),
+            next_cursor=next_cursor,
+        )
 
     async def start(self, session_id: str) -> SessionRecord:
         """Want it running; one that waits for a scan, is in conflict or failed is begun anew. Idempotent."""
@@ -211,7 +224,13 @@ class Directory:
         return PairingCode(code=str(result["code"]), phone=digits, seen_at=utc_now())
 
     async def logout(self, session_id: str) -> SessionRecord:
-        """Unlink the device at WhatsApp and void its backups; the session then waits for an explicit start."""
+        """Unlink the device at WhatsApp and void its backups; the session then waits for an explicit start.
+
+        Idempotent: one that no phone is linked to is left as it is.
+        """
+        record = await self.get(session_id)
+        if not record.paired and record.status not in LOGGED_IN:
+            return record
         record = await self._need(session_id, LOGGED_IN, "only a logged-in session can be logged out")
         await self._ask(record, CommandKind.LOGOUT, {})
         return await self.get(session_id)
@@ -222,19 +241,30 @@ class Directory:
         await self._ask(record, CommandKind.BACKUP, {})
         return await self.get(session_id)
 
-    async def send_text(self, session_id: str, *, to: str, text: str) -> SentMessage:
-        """Send a text message.
+    async def send(
+        self,
+        session_id: str,
+        *,
+        to: str,
+        content: Content,
+        reply_to: str | None = None,
+        body: bytes | None = None,
+        key: str | None = None,
+    ) -> SentMessage:
+        """Send a message; see `Messaging.send`."""
+        return await self._messaging.send(session_id, to=to, content=content, reply_to=reply_to, body=body, key=key)
 
-        Raises:
-            SessionNotConnectedError: certainly not sent; `ids` has the state.
-            ShardUnavailableError: certainly not sent.
-            ActionFailedError: WhatsApp Web refused it; certainly not sent.
-            OutcomeUnknownError: it may have been sent.
-        """
-        connected = frozenset({SessionState.CONNECTED})
-        record = await self._need(session_id, connected, "the session is not connected")
-        result = await self._ask(record, CommandKind.SEND_TEXT, {"to": to, "text": text})
-        return SentMessage(message_id=result["message_id"], ack=result["ack"], timestamp=result["timestamp"])
+    async def send_outcome(self, session_id: str, key: str) -> SendFacts:
+        """Return what is known of an idempotency key; see `Messaging.outcome`."""
+        return await self._messaging.outcome(session_id, key)
+
+    async def find_number(self, session_id: str, phone: str) -> str | None:
+        """Return the chat id of a phone number, None when WhatsApp has no account for it."""
+        return await self._messaging.find_number(session_id, phone_digits(phone))
+
+    async def media(self, session_id: str, message_id: str) -> FetchedMedia:
+        """Return the file of a message; see `Messaging.media`."""
+        return await self._messaging.media(session_id, message_id)
 
     async def shards(self) -> tuple[SeenShard, ...]:
         """Return every shard ever seen."""
@@ -276,11 +306,18 @@ class Directory:
         return await ask_shard(self._registry, record, kind, arguments, timeout_s=self._timeout_s)
 
 
-def _fits(record: SessionRecord, status: SessionState | None, workspace_id: str | None, shard: str | None) -> bool:
+def _fits(
+    record: Summary,
+    status: SessionState | None,
+    workspace_id: str | None,
+    shard: str | None,
+    workspaces: frozenset[str] | None,
+) -> bool:
     return (
         record.desired is not Desired.DELETED
         and (status is None or record.status is status)
         and (workspace_id is None or record.workspace_id == workspace_id)
+        and (workspaces is None or record.workspace_id in workspaces)
         and (shard is None or record.shard == shard)
     )
 

@@ -71,4 +71,5 @@ class Leadership:
         while self.leading is not leading and not stop.is_set():
             self._changed.clear()
             with contextlib.suppress(TimeoutError):  # no event tells that the claim ran out
-                await asyncio.wait_for(first_done(self._changed.wait(), stop.wait()), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await first_done(self._changed.wait(), stop.wait())

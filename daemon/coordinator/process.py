@@ -14,19 +14,22 @@ import uvicorn
 from fastapi import FastAPI
 
 from daemon.api.app import build_app
+from daemon.api.ports import Parts
+from daemon.coordinator.copies import StoredCopies
 from daemon.coordinator.directory import Directory
+from daemon.coordinator.feed import Feed
 from daemon.coordinator.health import Health
 from daemon.coordinator.jobs import RestoreDesk, RestoreWork
 from daemon.coordinator.leader import Leadership
+from daemon.coordinator.listening import listen
 from daemon.coordinator.lost import LostSessions
 from daemon.coordinator.marking import MarkKeeper
 from daemon.coordinator.placer import Placer
 from daemon.coordinator.reconcile import Reconciler
 from daemon.coordinator.recovery import Recovery
 from daemon.coordinator.retention import Retention
+from daemon.coordinator.tokens import TokenDesk, TokenKeeper
 from daemon.coordinator.waking import Waking
-from daemon.core.errors import FatalError
-from daemon.core.exit_codes import ExitCode
 from daemon.core.loops import run_every
 from daemon.core.settings import Settings
 from daemon.core.signals import stop_on_signals
@@ -35,6 +38,8 @@ from daemon.objectstore.census import CENSUS_PARALLEL
 from daemon.objectstore.config import object_store_config
 from daemon.platform.database import PlatformDatabase
 from daemon.registry.registry import Registry
+from daemon.webhooks.configured import Configured
+from daemon.webhooks.desk import WebhookDesk
 from daemon.webhooks.dispatcher import WebhookDispatcher
 
 log = structlog.get_logger()
@@ -43,14 +48,8 @@ _RETENTION_LOOK_S = 60.0
 _MARKS_LOOK_S = 5.0
 _RECOVERY_LOOK_S = 2.0
 _JOBS_LOOK_S = 1.0
+_TOKENS_LOOK_S = 2.0
 _HTTP_SHUTDOWN_S = 10
-
-
-class CannotListenError(FatalError):
-    """The HTTP port cannot be opened."""
-
-    code = "cannot_listen"
-    exit_code = ExitCode.TEMPORARY
 
 
 class _Server(uvicorn.Server):
@@ -66,6 +65,7 @@ class Coordinator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._endpoints = Configured(settings.webhook)
         self._who = f"{socket.gethostname()}-{os.getpid()}"
         self._registry = Registry(settings)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="objectstore")
@@ -81,6 +81,7 @@ class Coordinator:
         )
         self._platform = PlatformDatabase(settings.platform, self._searchers) if settings.platform.configured else None
         self._stop = asyncio.Event()
+        self._feed = Feed(self._registry.event_log, self._stop, followers_max=settings.coordinator.event_followers_max)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -89,7 +90,7 @@ class Coordinator:
             CannotListenError: the port is taken or the address is not ours.
         """
         stop_on_signals(self._stop)
-        listener = self._listen()
+        listener = listen(self._settings.coordinator.host, self._settings.coordinator.port)
         marks = MarkKeeper(self._registry, self._archives, self._leadership, self._stop)
         reconciler = Reconciler(self._registry, self._leadership, self._settings, seen=marks.see)
         waking = Waking(self._registry.wakes, self._leadership, reconciler.hurry)
@@ -114,6 +115,9 @@ class Coordinator:
                 tasks.create_task(
                     run_every(_JOBS_LOOK_S, self._restore_work().cycle, name="restore jobs", stop=self._stop)
                 )
+                tokens = TokenKeeper(self._registry, self._archives, self._leadership)
+                tasks.create_task(run_every(_TOKENS_LOOK_S, tokens.cycle, name="tokens", stop=self._stop))
+                tasks.create_task(self._feed.run(), name="event feed")
                 tasks.create_task(self._deliver(), name="webhooks")
             await self._leadership.give_up()
         finally:
@@ -128,7 +132,9 @@ class Coordinator:
             await self._leadership.wait(leading=True, stop=self._stop)
             if self._stop.is_set():
                 return
-            webhooks = WebhookDispatcher(self._registry.events, self._settings.webhook, consumer=self._who)
+            webhooks = WebhookDispatcher(
+                self._registry.outbox, self._registry.parked, self._settings.webhook, self._endpoints
+            )
             ending = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(webhooks.run(ending))
@@ -141,26 +147,30 @@ class Coordinator:
     def _recovery(self) -> Recovery:
         return Recovery(self._registry, self._lost, self._platform, self._leadership, self._settings, self._stop)
 
-    def _listen(self) -> socket.socket:
-        host, port = self._settings.coordinator.host, self._settings.coordinator.port
-        try:
-            return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        except OSError as error:
-            raise CannotListenError(
-                f"cannot listen on {host}:{port}: {error.strerror}",
-                hint="another process has the port; set COORDINATOR_PORT or COORDINATOR_HOST",
-            ) from error
-
     def _app(self) -> FastAPI:
         health = Health(self._registry, self._archives)
         directory = Directory(
             self._registry,
             self._placer,
             health,
+            self._settings.send,
             command_timeout_s=self._settings.coordinator.command_timeout_ms / 1000,
         )
         restores = RestoreDesk(self._registry, has_platform=self._platform is not None)
-        return build_app(directory, restores, self._settings.coordinator)
+        desk = WebhookDesk(
+            self._registry.outbox,
+            self._registry.dead_letters,
+            self._endpoints,
+            timeout_s=self._settings.webhook.timeout_s,
+        )
+        tokens = TokenDesk(self._registry, self._archives)
+        copies = StoredCopies(
+            self._registry, self._placer, self._archives, legacy_prefix=self._settings.archive.legacy_prefix
+        )
+        parts = Parts(
+            directory=directory, restores=restores, copies=copies, tokens=tokens, webhooks=desk, feed=self._feed
+        )
+        return build_app(parts, self._settings.coordinator, self._settings.send)
 
     async def _serve(self, listener: socket.socket) -> None:
         config = uvicorn.Config(
@@ -168,6 +178,7 @@ class Coordinator:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # who asks is who connects: anybody may write X-Forwarded-For
             timeout_graceful_shutdown=_HTTP_SHUTDOWN_S,
             lifespan="off",
             ws="none",

@@ -19,6 +19,7 @@ from daemon.objectstore.catalogue import ArchiveRef, archive_ref
 from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.retention import plan_retention
 from daemon.registry.registry import Registry
+from daemon.sessions.copies import awaits_rollback, is_set_aside
 from daemon.sessions.record import CopyFacts, SessionRecord
 from daemon.sessions.states import Desired
 
@@ -80,11 +81,15 @@ class Thinning:
         session_id, workspace_id = refs[0].session_id, refs[0].workspace_id
         record = next(iter(await self._registry.records.get_many([session_id])), None)
         newest = _newest_stored(record, workspace_id)
-        if newest is None:
-            return
+        if record is None or newest is None or awaits_rollback(record):
+            return  # what was chosen is needed until something newer than the rollback is stored
         grave = await self._registry.tombstones.get(workspace_id, session_id)
         alive = [ref for ref in refs if grave is None or ref.token > grave.void_token]
         old = self._plan(alive, below=newest.order)
+        if record.rollback is not None:
+            # What a rollback set aside is no older copy to fall back on: of the others, as many are kept as without it.
+            needless = self._plan([ref for ref in alive if not is_set_aside(record, ref.order)], below=newest.order)
+            old = tuple(ref for ref in old if ref in needless or is_set_aside(record, ref.order))
         if old:
             await self._check_whole(newest, max(alive, key=lambda ref: ref.order))
             await self._remove(old, tally, kept=len(alive) - len(old))

@@ -8,12 +8,14 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol, TypeVar
 
+from daemon.core.tokens import ApiToken
 from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef, Catalogue
 from daemon.objectstore.check import StoreCheck, StoreHealth
 from daemon.objectstore.config import ObjectStoreConfig
 from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.marks import Mark
 from daemon.objectstore.store import ObjectStore
+from daemon.objectstore.tokens import TOKENS_PREFIX, parse_token_key
 from daemon.objectstore.usage import Usage
 
 _T = TypeVar("_T")
@@ -115,6 +117,29 @@ class Archives:
     async def drop_mark(self, workspace_id: str, session_id: str) -> None:
         """Remove a session's mark; no error when there is none."""
         await self._run(partial(self._catalogue.drop_mark, workspace_id, session_id))
+
+    async def put_token(self, token: ApiToken) -> None:
+        """Write what is known of an API token; can be repeated."""
+        await self._run(partial(self._catalogue.put_token, token))
+
+    async def get_token(self, token_id: str) -> ApiToken | None:
+        """Return what is known of an API token; None is the store's answer that there is none.
+
+        Raises:
+            DamagedError: what is there is no token.
+        """
+        return await self._run(partial(self._catalogue.get_token, token_id))
+
+    async def drop_token(self, token_id: str) -> None:
+        """Remove an API token; no error when there is none."""
+        await self._run(partial(self._catalogue.drop_token, token_id))
+
+    async def token_ids(self) -> AsyncGenerator[str, None]:
+        """Yield the ids of all API tokens."""
+        async for item in self.objects(TOKENS_PREFIX):
+            token_id = parse_token_key(item.key)
+            if token_id is not None:
+                yield token_id
 
     async def health(self) -> StoreHealth:
         """Say whether the store can be used now; never raises."""

@@ -11,12 +11,14 @@ from threading import Event
 
 from daemon.core.clock import iso, utc_now
 from daemon.core.errors import ObjectNotFoundError
+from daemon.core.tokens import ApiToken, token_from_text, token_to_text
 from daemon.objectstore.body import body_of
 from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.keys import ArchiveName, key_of, parse_key, prefix_of
 from daemon.objectstore.legacy import legacy_keys
 from daemon.objectstore.marks import MAX_MARK_BYTES, Mark, mark_from_bytes, mark_key, mark_to_bytes
 from daemon.objectstore.store import ObjectStore
+from daemon.objectstore.tokens import MAX_TOKEN_BYTES, token_key
 
 _CONTENT_TYPE = "application/zip"
 KEY_ID = "key-id"
@@ -183,3 +185,24 @@ class Catalogue:
     def drop_mark(self, workspace_id: str, session_id: str) -> None:
         """Remove a session's mark: it should run; no error when there is none."""
         self._store.delete(mark_key(workspace_id, session_id))
+
+    def put_token(self, token: ApiToken) -> None:
+        """Write what is known of an API token; the same call can be made again."""
+        content = token_to_text(token).encode()
+        self._store.small.put(token_key(token.token_id), content, content_type="application/json")
+
+    def get_token(self, token_id: str) -> ApiToken | None:
+        """Return what is known of an API token; None is the store's answer that there is none.
+
+        Raises:
+            DamagedError: what is there is no token.
+        """
+        try:
+            content = self._store.small.get(token_key(token_id), max_bytes=MAX_TOKEN_BYTES)
+        except ObjectNotFoundError:
+            return None
+        return token_from_text(content)
+
+    def drop_token(self, token_id: str) -> None:
+        """Remove an API token; no error when there is none."""
+        self._store.delete(token_key(token_id))

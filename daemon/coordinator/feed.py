@@ -1,0 +1,124 @@
+"""The feed: the event log for those who follow it over HTTP.
+
+One blocking read finds out that something came, whoever follows; each follower then reads on from its own place. So one
+that reads slowly keeps nobody waiting, nothing is kept for it in memory, and nothing is left out.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from daemon.core.errors import EventIdUnknownError, RedisUnavailableError, TooManyFollowersError
+from daemon.core.loops import first_done, sleep_or_stop
+from daemon.registry.event_log import EventLog, Logged, entry_order
+
+log = structlog.get_logger()
+
+_BLOCK_MS = 1000
+_RETRY_S = 0.5
+_AT_ONCE = 100
+
+
+@dataclass
+class Follower:
+    """One who follows the feed, and its place in the log."""
+
+    last_id: str
+    gap: bool
+    """Events behind the place where it wanted to go on are gone."""
+
+
+class Feed:
+    """The events as they come, for up to `followers_max` followers."""
+
+    def __init__(self, event_log: EventLog, stop: asyncio.Event, *, followers_max: int) -> None:
+        self._log = event_log
+        self._stop = stop
+        self._followers_max = followers_max
+        self._followers = 0
+        self._wanted = asyncio.Event()
+        self._newest = "0-0"
+        self._came = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look for news while somebody follows, until the coordinator stops."""
+        failing = False
+        while not self._stop.is_set():
+            if self._followers == 0:
+                self._wanted.clear()
+                await first_done(self._wanted.wait(), self._stop.wait())
+                continue
+            try:
+                await self._look()
+                failing = False
+            except RedisUnavailableError as error:
+                if not failing:
+                    log.warning("the event feed waits for Redis", code=error.code)
+                failing = True
+                await sleep_or_stop(_RETRY_S, self._stop)
+        self._came.set()
+
+    async def _look(self) -> None:
+        _, at = await self._log.wait(self._newest, count=_AT_ONCE, block_ms=_BLOCK_MS)
+        if at != self._newest:
+            self._newest = at
+            self._came.set()
+            self._came = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def follow(self, last_id: str | None) -> AsyncIterator[Follower]:
+        """Give a follower of what comes behind `last_id`; None: from now on.
+
+        Raises:
+            TooManyFollowersError: as many follow as may.
+            EventIdUnknownError: `last_id` is no id.
+            RedisUnavailableError: nobody knows.
+        """
+        if self._followers >= self._followers_max:
+            raise TooManyFollowersError("as many follow the events as may", hint="EVENT_FOLLOWERS_MAX sets the limit")
+        self._followers += 1
+        try:
+            follower = await self._begin(last_id)
+            self._wanted.set()
+            yield follower
+        finally:
+            self._followers -= 1
+
+    async def _begin(self, last_id: str | None) -> Follower:
+        newest = await self._log.newest()
+        if self._followers == 1:
+            self._newest = newest
+        if last_id is None:
+            return Follower(newest, gap=False)
+        try:
+            wanted = entry_order(last_id)
+        except ValueError:
+            raise EventIdUnknownError(
+                "this is not the id of an event", hint="send the `id` of an event as it came", field="last_event_id"
+            ) from None
+        if wanted > entry_order(newest):
+            return Follower(newest, gap=True)  # of a log that Redis lost
+        oldest = await self._log.oldest()
+        return Follower(last_id, gap=oldest is not None and last_id != "0" and wanted < entry_order(oldest))
+
+    async def next(self, follower: Follower) -> Sequence[Logged] | None:
+        """Return the next events of a follower; an empty list while there are none, None once the coordinator stops.
+
+        Raises:
+            RedisUnavailableError: ask again.
+        """
+        if self._stop.is_set():
+            return None
+        came, place = self._came, follower.last_id
+        found, follower.last_id = await self._log.after(place, count=_AT_ONCE)
+        if len(found) == _AT_ONCE:  # it is far behind, perhaps further than the log reaches
+            oldest = await self._log.oldest()
+            follower.gap |= oldest is not None and place != "0" and entry_order(place) < entry_order(oldest)
+        if not found:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_BLOCK_MS / 1000):
+                    await came.wait()
+        return found
