@@ -1,5 +1,6 @@
 """The command group, how commands are found and fail, and those that need no running daemon."""
 
+import json
 import signal
 from typing import Any
 
@@ -7,12 +8,18 @@ import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from daemon.cli.events import events
 from daemon.cli.failing import report
 from daemon.cli.offered import offered_command, offered_names
 from daemon.cli.restore import restore
+from daemon.cli.send import send
+from daemon.cli.sessions import sessions
 from daemon.cli.shards import shards
+from daemon.cli.tokens import tokens
+from daemon.cli.webhooks import webhooks
 from daemon.core.errors import SettingsError
 from daemon.core.settings import SECTIONS, load_settings
+from daemon.webhooks.configured import load_endpoints
 
 
 class Commands(click.Group):
@@ -52,27 +59,41 @@ def main() -> None:
     """Keep WhatsApp Web sessions alive."""
 
 
+main.add_command(events)
 main.add_command(restore)
+main.add_command(send)
+main.add_command(sessions)
 main.add_command(shards)
+main.add_command(tokens)
+main.add_command(webhooks)
 
 
 @main.command()
-def check() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def check(as_json: bool) -> None:
     """Check all settings and say what is wrong, one line each."""
     try:
-        load_settings()
+        load_endpoints(load_settings().webhook)
     except SettingsError as error:
-        click.echo(error.message, err=True)
+        if as_json:
+            click.echo(json.dumps({"valid": False, "code": error.code, "errors": error.message.splitlines()}))
+        else:
+            click.echo(error.message, err=True)
         raise SystemExit(error.exit_code) from None
-    click.echo("settings are valid")
+    click.echo(json.dumps({"valid": True, "errors": []}) if as_json else "settings are valid")
 
 
 @main.command()
 @click.option("--markdown", is_flag=True, help="As the table in the README.")
-def settings(markdown: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def settings(markdown: bool, as_json: bool) -> None:
     """List every setting with its default and meaning."""
     if markdown:
         click.echo(settings_table(), nl=False)
+        return
+    if as_json:
+        fields = [field for section in SECTIONS.values() for field in section.model_fields.values()]
+        click.echo(json.dumps([{"name": f.alias, "default": _default(f), "meaning": f.description} for f in fields]))
         return
     for section in SECTIONS.values():
         for field in section.model_fields.values():

@@ -5,15 +5,14 @@ import time
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from daemon.cli.client import Coordinator
 from daemon.cli.following import NotFinishedError, Step, follow
+from daemon.cli.tables import print_table
 from daemon.core.exit_codes import ExitCode
 
 _PATH = "/api/whatsapp/shards"
-_WIDE = 250
 _REASONS = {
     "no_open_shard": "no other shard takes sessions",
     "shards_full": "the other shards are full",
@@ -41,9 +40,7 @@ def list_all(as_json: bool) -> None:
     )
     for shard in answer["shards"]:
         table.add_row(*_row(shard))
-    console = Console(highlight=False, markup=False)
-    # A table that goes elsewhere than to a terminal is not cut.
-    (console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDE)).print(table)
+    print_table(table)
 
 
 @shards.command()
