@@ -15,8 +15,9 @@ import shards.backup.keeper
 import shards.runner.watch
 from daemon.core.logs import configure_logs
 from daemon.core.settings import Settings, load_settings
+from daemon.sessions.outgoing import Outgoing
 from shards.identity import ShardIdentity
-from shards.page.calls import SentMessage
+from shards.page.calls import MediaFile, SentMessage
 from shards.page.events import PageEvents
 from shards.page.overlay import OVERLAY_FILE, Overlay
 from shards.page.state import PageSnapshot, PageState
@@ -47,10 +48,13 @@ class _IdlePage:
     async def logout(self) -> None:
         raise NotImplementedError
 
-    async def new_message_id(self) -> str:
+    async def send(self, message: Outgoing, *, body: bytes | None = None) -> SentMessage:
         raise NotImplementedError
 
-    async def send_text(self, to: str, text: str, *, message_id: str | None = None) -> SentMessage:
+    async def find_number(self, phone: str) -> str | None:
+        raise NotImplementedError
+
+    async def download_media(self, message_id: str, *, limit_bytes: int) -> MediaFile:
         raise NotImplementedError
 
 

@@ -14,23 +14,22 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import httpx
 from rich.console import Console
 from rich.table import Table
 
+from bench.fleet import Fleet
 from bench.machine import machine
-from tests.integration.supervision.house import House, house, until
+from tests.integration.supervision.house import house, until
 from tests.standin import StandIn
 
 _LIMIT_S = 900.0
 _SHARDS = 3
-_T = TypeVar("_T")
 
 WAYS = {
     "killed, reported": "kill -9; the event listener reports it: its sessions move at once",
@@ -58,48 +57,24 @@ class Lost:
         return max(self.away_s, default=0.0)
 
 
-class Bench:
-    """One installation with its sessions."""
-
-    def __init__(self, made: House, standin: StandIn, http: httpx.AsyncClient) -> None:
-        self._house = made
-        self._standin = standin
-        self._http = http
-        self.sessions: list[str] = []
-
-    async def link(self, count: int) -> None:
-        """Create sessions and scan their codes."""
-        for number in range(count):
-            body = {"workspace_id": "1", "user_id": str(number)}
-            answer = await self._http.post("/api/whatsapp/sessions", json=body)
-            self.sessions.append(answer.json()["session_id"])
-        slots = asyncio.Semaphore(4)
-
-        async def scan(number: int, session_id: str) -> None:
-            async with slots:
-                text = await self._soon(lambda: self._qr(session_id))
-                body = {"qr": text, "phone": f"55119{number:08d}", "pushname": "Bench"}
-                async with httpx.AsyncClient(timeout=20, trust_env=False) as phone:
-                    (await phone.post(f"{self._standin.control_url}/scan", json=body)).raise_for_status()
-
-        await asyncio.gather(*(scan(number, session_id) for number, session_id in enumerate(self.sessions)))
-        await self._soon(self._all_archived)
+class Bench(Fleet):
+    """An installation that loses shards."""
 
     async def gather_on(self, shard: str) -> float:
         """Bring all sessions to one shard; return the seconds of the drain of the others."""
         began = time.monotonic()
         others = [name for name in self._names() if name != shard]
         for name in others:
-            (await self._http.post(f"/api/whatsapp/shards/{name}/drain")).raise_for_status()
+            (await self.http.post(f"/api/whatsapp/shards/{name}/drain")).raise_for_status()
 
         async def there() -> bool:
             shown = await self.shown()
             return all(s["runs_on"] == shard and s["status"] == "connected" for s in shown.values())
 
-        await self._soon(there)
+        await self.soon(there)
         took_s = time.monotonic() - began
         for name in others:
-            (await self._http.post(f"/api/whatsapp/shards/{name}/undrain")).raise_for_status()
+            (await self.http.post(f"/api/whatsapp/shards/{name}/undrain")).raise_for_status()
         return took_s
 
     async def lose(self, way: str, shard: str) -> Lost:
@@ -107,11 +82,11 @@ class Bench:
         before = await self.shown()
         lost = Lost(way=way)
         if way == "killed, not reported":
-            self._house.control("stop", "exits")
-        pid, browsers = self._house.pid(f"shard:{shard}"), set(self._browsers(shard))
+            self.house.control("stop", "exits")
+        pid, browsers = self.house.pid(f"shard:{shard}"), set(self._browsers(shard))
         began = time.monotonic()
         if way == "drained":
-            (await self._http.post(f"/api/whatsapp/shards/{shard}/drain")).raise_for_status()
+            (await self.http.post(f"/api/whatsapp/shards/{shard}/drain")).raise_for_status()
         else:
             os.kill(pid, signal.SIGSTOP if way == "stopped" else signal.SIGKILL)
         ends = asyncio.create_task(_gone(browsers, began)) if way.startswith("killed") else None
@@ -147,7 +122,7 @@ class Bench:
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     line = (entry / "cmdline").read_bytes()
-                    if mark in line and str(self._house.home.root).encode() in line:
+                    if mark in line and str(self.house.home.root).encode() in line:
                         found.append(int(entry.name))
         return found
 
@@ -155,42 +130,20 @@ class Bench:
         if way == "stopped":
             os.kill(pid, signal.SIGCONT)
         if way == "drained":
-            (await self._http.post(f"/api/whatsapp/shards/{shard}/undrain")).raise_for_status()
+            (await self.http.post(f"/api/whatsapp/shards/{shard}/undrain")).raise_for_status()
         if way == "killed, not reported":
-            self._house.control("start", "exits")
-        await self._soon(self.all_alive)
+            self.house.control("start", "exits")
+        await self.soon(self.all_alive)
 
     async def all_alive(self) -> bool:
         """Whether every shard lives."""
         with contextlib.suppress(httpx.TransportError):
-            shards = (await self._http.get("/api/whatsapp/shards")).json()["shards"]
+            shards = (await self.http.get("/api/whatsapp/shards")).json()["shards"]
             return sum(shard["alive"] for shard in shards) == _SHARDS
         return False
 
-    async def shown(self) -> dict[str, dict[str, Any]]:
-        """Return all sessions as the API shows them."""
-        answer = await self._http.get("/api/whatsapp/sessions", params={"limit": 500})
-        return {shown["session_id"]: shown for shown in answer.json()["sessions"]}
-
-    async def _qr(self, session_id: str) -> str | None:
-        path = f"/api/whatsapp/sessions/{session_id}/qr"
-        answer = await self._http.get(path, headers={"Accept": "text/plain"})
-        return answer.text if answer.status_code == 200 else None
-
-    async def _all_archived(self) -> bool:
-        shown = (await self.shown()).values()
-        return all(s["status"] == "connected" and s["archive"] and s["hot_copy"] for s in shown)
-
     def _names(self) -> list[str]:
         return [f"shard_{number:02d}" for number in range(_SHARDS)]
-
-    async def _soon(self, probe: Callable[[], Awaitable[_T | None]], *, limit_s: float = 180.0) -> _T:
-        deadline = time.monotonic() + limit_s
-        while time.monotonic() < deadline:
-            if found := await probe():
-                return found
-            await asyncio.sleep(0.1)
-        raise click.ClickException(f"not within {limit_s:.0f} s\n{self._house.output()[-2000:]}")
 
 
 async def _gone(pids: set[int], began: float) -> float:
