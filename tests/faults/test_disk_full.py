@@ -74,7 +74,7 @@ class OnSmallDisk:
             shown = await self.house.session(self.session_id)
             return shown["status"] in {"pending", "failed"} and shown["reason"] in reasons
 
-        await until(f"the session waits for {reasons}", probe)
+        await until(f"the session waits for {reasons}", probe, timeout_s=90)
 
     async def nothing_half_written(self) -> None:
         """Wait until the temporary places are empty."""
@@ -82,7 +82,7 @@ class OnSmallDisk:
         async def probe() -> bool:
             return not self.temporary()
 
-        await until("the temporary places are empty", probe, timeout_s=10)
+        await until("the temporary places are empty", probe, timeout_s=30)
 
     def temporary(self) -> list[Path]:
         """Return what lies in the temporary places of the shard."""

@@ -107,3 +107,25 @@ async def test_a_running_session_survives_a_redis_that_fell_back(open_house: Ope
         assert (await house.event(session_id, "message"))["data"]["body"] == "on"
         assert {process.pid for process in house.browsers()} == chromium
         assert house.receiver.kinds(session_id).count("conflict") == 0
+
+
+async def test_what_a_run_wrote_is_written_again_when_redis_fell_back_to_an_earlier_moment_of_it(
+    open_house: Open, server: LosingRedis
+) -> None:
+    async with open_house() as house:
+        phone = random_phone()
+        session_id = await house.create("u")
+        await house.status(session_id, "qr")
+        server.keep()  # of the same run and token, before the scan
+        await house.scan(session_id, phone)
+        await house.status(session_id, "connected")
+        await house.archived(session_id)
+        server.fall_back()
+        shown = await listed(house, session_id)
+        assert shown["phone"] == phone
+        await house.stop("shard_00", signal.SIGKILL)
+        house.wipe_profiles()
+        await house.start("shard_00")
+        await house.event(session_id, "session_restored")
+        await house.status(session_id, "connected")
+        assert (await house.device(phone))["stale_logins"] == 0

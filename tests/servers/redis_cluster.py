@@ -34,7 +34,7 @@ class Cluster:
             last = _SLOTS * (number + 1) // len(self.masters) - 1
             nodes[port].execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
         for port in self.ports[1:]:
-            nodes[port].execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0])
+            nodes[port].execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0], self._bus(self.ports[0]))
         _until("the nodes know each other", lambda: all(self._known(n) == len(self.ports) for n in nodes.values()))
         for number, port in enumerate(self.ports[len(self.masters) :]):
             master = nodes[self.masters[number]].execute_command("CLUSTER", "MYID")
@@ -50,10 +50,14 @@ class Cluster:
         assert binary is not None, "redis-server is not installed: run bin/setup --tests"
         home = folder / str(port)
         home.mkdir()
-        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home), "--cluster-enabled", "yes",
-                   "--cluster-node-timeout", "1000", "--save", "", "--appendonly", "no"]  # fmt: skip
+        command = [binary, "--port", str(port), "--cluster-port", str(self._bus(port)), "--bind", "127.0.0.1",
+                   "--dir", str(home), "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", "",
+                   "--appendonly", "no"]  # fmt: skip
         self._running[port] = contextlib.ExitStack()
         self._running[port].enter_context(running(command, ready=r"[Rr]eady to accept connections"))
+
+    def _bus(self, port: int) -> int:
+        return port + len(self.ports)
 
     def _known(self, node: "redis.Redis") -> int:
         return int(_told(node)["cluster_known_nodes"])
@@ -92,8 +96,8 @@ def _until(what: str, probe: Callable[[], bool]) -> None:
 def redis_cluster(*, masters: int = 3, replicas: bool = False) -> Iterator[Cluster]:
     """Run a cluster."""
     count = masters * (2 if replicas else 1)
-    # A node's bus has its port plus 10000.
-    first = free_ports(count)
+    # As many again for the nodes' bus: the default, the port plus 10000, may be a client's at that moment.
+    first = free_ports(2 * count)
     with tempfile.TemporaryDirectory(prefix="rc-", dir="/tmp") as folder:
         cluster = Cluster(list(range(first, first + count)), masters)
         try:

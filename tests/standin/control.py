@@ -1,6 +1,9 @@
 """The control API: plays the phone and the operator, over plain HTTP on loopback, JSON in and out.
 
-POST /scan {qr, phone, pushname?}   /link {code, phone, pushname?}   /inbound {from, body?, phone?|device?, pushname?}
+POST /scan {qr, phone, pushname?}   /link {code, phone, pushname?}
+POST /inbound {from, type?, body?, quoted?, phone?|device?, pushname?}, a file also with {media, mimetype, caption?,
+     filename?}, a location with {lat, lng, loc?}
+POST /react {id, emoji}   /edit {id, body}   /revoke_message {id}   /forget_media {id}
 POST /revoke {phone?|device?, reason?}   /drop {phone?|device?}   /replace {phone?|device?}
 POST /receipt {id, from, ack}   /config {setting: value}      GET /state   /messages   /log
 Where phone and device are optional, leaving both out means every device. A bad request is answered 4xx with
@@ -9,6 +12,7 @@ Where phone and device are optional, leaving both out means every device. A bad 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -22,6 +26,7 @@ from tests.standin.devices import Device, Devices
 from tests.standin.fields import BadField
 from tests.standin.journal import Journal
 from tests.standin.loopback import only_hosts
+from tests.standin.messages import MEDIA_TYPES, MESSAGE_TYPES, place_of
 from tests.standin.options import Options
 from tests.standin.pairing import PairingRefused
 from tests.standin.site import Site
@@ -42,11 +47,13 @@ class Control:
         self._journal = journal
         self._wire = wire
         self._site = site
-        self.app = web.Application(middlewares=[only_hosts()], client_max_size=4 << 20)
+        self.app = web.Application(middlewares=[only_hosts()], client_max_size=96 << 20)
         self.app.router.add_get("/state", self._state)
         self.app.router.add_get("/messages", self._messages)
         self.app.router.add_get("/log", self._log)
-        actions = (self.scan, self.link, self.revoke, self.inbound, self.receipt, self.drop, self.replace, self.config)
+        phone = (self.scan, self.link, self.revoke, self.drop, self.replace, self.config)
+        contact = (self.inbound, self.receipt, self.react, self.edit, self.revoke_message, self.forget_media)
+        actions = (*phone, *contact)
         for action in actions:
             self.app.router.add_post("/" + action.__name__, answer(action))
 
@@ -99,16 +106,70 @@ class Control:
     async def inbound(self, body: Body) -> Body:
         """A contact writes; a device that is offline gets the message at its next log-in."""
         contact = fields.text(body, "from", pattern=CONTACT, rule="must be a contact such as 5511888880001@c.us")
-        if fields.text(body, "type", "chat") != "chat":
-            raise BadField("type", "must be chat: other incoming messages are not modelled")
         content = {
             "from": contact.split("@")[0] + "@c.us",
-            "type": "chat",
-            "body": fields.text(body, "body", ""),
             "pushname": fields.text(body, "pushname", "Contact"),
+            **self._content(body),
         }
         targets = [device for device in self._targets(body) if not device.revoked]
         return {"delivered": [await self._deliver(device, content) for device in targets]}
+
+    def _content(self, body: Body) -> Body:
+        kind = fields.text(body, "type", "chat")
+        if kind not in MESSAGE_TYPES:
+            raise BadField("type", f"must be one of {', '.join(MESSAGE_TYPES)}: others are not modelled")
+        content: Body = {"type": kind, "body": fields.text(body, "body", "")}
+        if kind in MEDIA_TYPES:
+            media = fields.octets(body, "media")
+            content["filehash"] = fields.encode(hashlib.sha256(media).digest())
+            content["size"] = len(media)
+            content |= {name: fields.text(body, name, None) for name in ("caption", "filename", "mimetype")}
+            self._wire.media[content["filehash"]] = media
+        if kind == "location":
+            content |= place_of(body)
+        if body.get("quoted") is not None:
+            quoted = self._known(fields.text(body, "quoted"))
+            content["quoted"] = {"id": quoted["id"], "from": quoted.get("from_") or quoted["from"]}
+        return content
+
+    async def forget_media(self, body: Body) -> Body:
+        """The file of an incoming message is not kept any more."""
+        message = self._known(fields.text(body, "id"))
+        return {"forgotten": self._wire.media.pop(message.get("filehash") or "", None) is not None}
+
+    async def react(self, body: Body) -> Body:
+        """A contact reacts to a message of either side; an empty `emoji` takes it back."""
+        return await self._change("reaction", body, {"body": fields.text(body, "emoji")})
+
+    async def edit(self, body: Body) -> Body:
+        """A contact changes the text of a message that it sent."""
+        return await self._change("edit", body, {"body": fields.text(body, "body")})
+
+    async def revoke_message(self, body: Body) -> Body:
+        """A contact takes a message back that it sent."""
+        return await self._change("revoke", body, {})
+
+    async def _change(self, kind: str, body: Body, content: Body) -> Body:
+        message = self._known(fields.text(body, "id"))
+        from_me = message["dir"] == "out"
+        if from_me and kind != "reaction":
+            raise BadField("id", "must be a message that a contact sent")
+        device = self._devices.get(message["device"])
+        if device is None or device.revoked:
+            raise BadField("id", "is a message of a device that is not linked any more")
+        change = {
+            "type": kind,
+            "from": message["to"] if from_me else message["from"],
+            "ref": {"id": message["id"], "fromMe": from_me},
+            **content,
+        }
+        return {"delivered": [await self._deliver(device, change)]}
+
+    def _known(self, message_id: str) -> Body:
+        message = self._journal.find(message_id)
+        if message is None:
+            raise BadField("id", "is of no message")
+        return message
 
     async def _deliver(self, device: Device, content: Body) -> Body:
         message_id = "3A" + os.urandom(9).hex().upper()

@@ -39,6 +39,10 @@ class Journal:
         while len(self._accepted) > KEEP_MESSAGES:
             self._accepted.pop(next(iter(self._accepted)))
 
+    def find(self, message_id: str) -> dict[str, Any] | None:
+        """Return the newest message of this id, in either direction."""
+        return next((message for message in reversed(self.messages) if message["id"] == message_id), None)
+
     def deliver(self, message: dict[str, Any]) -> None:
         """Note an incoming message."""
         self.messages.append(message)

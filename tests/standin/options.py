@@ -14,6 +14,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "sync_ms": (0, 600_000),
     "cold_ms": (0, 600_000),
     "stall_ms": (0, 600_000),
+    "ack_hold_ms": (0, 600_000),
     "sw_mb": (0, 200),
     "http_mb": (0, 200),
 }
@@ -33,6 +34,7 @@ class Options:
     http_mb: float = 0.0  # what goes into the HTTP cache; the real site about 6.6
     csp: bool = True
     trusted_types: bool = False
+    ack_hold_ms: int = 0  # how long a message that was taken is not acknowledged
     auto_ack: bool = True  # contacts receive (2) and read (3) every message by themselves
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ class Site:
 
     def __init__(self, options: Options, wire: Wire) -> None:
         self._options = options
+        self._wire = wire
         self._bulk = BulkFiles()
         self._static = {path.name: path.read_bytes() for path in STATIC.iterdir()}
         self.requests = 0
@@ -38,6 +39,7 @@ class Site:
             [
                 web.get("/", self._index),
                 web.get("/ws/chat", wire.serve),
+                web.get("/mms", self._media),
                 web.get("/sw.js", self._service_worker),
                 web.get("/check-update", self._check_update),
                 web.get(r"/rsrc/{kind:[sh]}/{index:\d{1,6}}.js", self._bulk_file),
@@ -78,6 +80,12 @@ class Site:
         if self._options.csp:
             headers["Content-Security-Policy"] = content_security_policy(nonce, self._options.trusted_types)
         return headers
+
+    async def _media(self, request: web.Request) -> web.Response:
+        content = self._wire.media.get(request.query.get("hash", ""))
+        if content is None:
+            raise web.HTTPNotFound()
+        return web.Response(body=content, content_type="application/octet-stream")
 
     async def _script(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

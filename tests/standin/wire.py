@@ -45,6 +45,8 @@ class Wire:
         self._opened = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self.connections: set[Connection] = set()
+        self.media: dict[str, bytes] = {}
+        """Files of incoming messages by their hash, until they are forgotten."""
         self.pairing = Pairing(options, devices, journal, self.connections)
         self._on: dict[str, Callable[[Connection, Frame], Awaitable[None]]] = {
             "register": self._register,
@@ -54,6 +56,7 @@ class Wire:
             "login": self._login,
             "challenge-response": self._challenge_response,
             "message": self._message,
+            "reaction": self._reaction,
             "received": self._received,
             "exists": self._exists,
             "chatstate": self._chatstate,
@@ -228,9 +231,26 @@ class Wire:
             body = (message["body"] or "")[:40]
             self._journal.event("message-out", id=message_id, to=message["to"], type=message["type"], body=body)
         message = known or message
+        if self._options.ack_hold_ms:
+            return self._spawn(self._late_ack(conn, message, self._options.ack_hold_ms / 1000))
         await conn.send(t="ack", id=message_id, to=message["to"], ts=message["ts"])
         if self._options.auto_ack:
             self._spawn(self._receipts(conn, message))
+
+    async def _late_ack(self, conn: Connection, message: dict[str, Any], after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await conn.send(t="ack", id=message["id"], to=message["to"], ts=message["ts"])
+
+    async def _reaction(self, conn: Connection, frame: Frame) -> None:
+        reaction_id = fields.text(frame, "id")
+        try:
+            reaction = messages.checked_reaction(conn, frame, lambda parent: self._journal.find(parent) is not None)
+        except (messages.Refused, BadField) as refusal:
+            self._journal.event("reaction-refused", conn=conn.number, why=str(refusal))
+            return await conn.send(t="nack", id=reaction_id, error=str(refusal))
+        if self._journal.accepted(reaction["device"], reaction_id) is None:
+            self._journal.accept(reaction)
+        await conn.send(t="ack", id=reaction_id, to=reaction["to"], ts=reaction["ts"])
 
     async def _receipts(self, conn: Connection, message: dict[str, Any]) -> None:
         waited_s = 0.0

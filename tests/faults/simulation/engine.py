@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from daemon.core.errors import BrowserError, PageCallError, SnapshotError
-from daemon.core.ids import new_id
 from daemon.core.settings import child_environment
+from daemon.sessions.outgoing import Outgoing
 from shards.browser.orphans import SUFFIX, write_note
-from shards.page.calls import SentMessage
+from shards.page.calls import MediaFile, SentMessage
 from shards.page.events import PageEvent, PageEventKind, PageEvents
 from shards.page.overlay import OVERLAY_FILE, Overlay
 from shards.page.state import BOOTING, PageSnapshot, PageState
@@ -128,14 +128,18 @@ class SimulatedPage:
         """Nobody logs out here."""
         raise PageCallError("no logout here", outcome="not_sent")
 
-    async def new_message_id(self) -> str:
-        """Return an id for a message that is to be sent."""
-        return new_id("msg")
-
-    async def send_text(self, to: str, text: str, *, message_id: str | None = None) -> SentMessage:
+    async def send(self, message: Outgoing, *, body: bytes | None = None) -> SentMessage:
         """Have the judge note a message."""
-        self.ask(f"send {message_id}")
-        return SentMessage(message_id=message_id or "", ack=1, timestamp=0)
+        self.ask(f"send {message.message_id}")
+        return SentMessage(message_id=message.message_id, ack=1, timestamp=0)
+
+    async def find_number(self, phone: str) -> str | None:
+        """Everybody is on WhatsApp here."""
+        return f"{phone}@c.us"
+
+    async def download_media(self, message_id: str, *, limit_bytes: int) -> MediaFile:
+        """There are no files here."""
+        raise PageCallError("no media here", outcome="not_sent", reason="message_not_found")
 
 
 class SimulatedOpen:

@@ -35,7 +35,11 @@ class Asking:
         self._executor = ThreadPoolExecutor(max_workers=1)
         archives = Archives(object_store_config(settings.object_store), self._executor)
         self._directory = Directory(
-            self._registry, Placer(self._registry), Health(self._registry, archives), command_timeout_s=1.0
+            self._registry,
+            Placer(self._registry),
+            Health(self._registry, archives),
+            settings.send,
+            command_timeout_s=1.0,
         )
         self._turns: dict[str, asyncio.Lock] = {}
         self.wanted: dict[str, Desired | None] = {}

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -13,11 +12,17 @@ import pytest
 import uvicorn
 
 from daemon.api.app import build_app
+from daemon.api.ports import Parts
+from daemon.coordinator.copies import StoredCopies
 from daemon.coordinator.directory import Directory
+from daemon.coordinator.feed import Feed
 from daemon.coordinator.health import Health
 from daemon.coordinator.jobs import RestoreDesk
+from daemon.coordinator.listening import listen
 from daemon.coordinator.placer import Placer
+from daemon.coordinator.tokens import TokenDesk
 from daemon.core.clock import utc_now
+from daemon.core.errors import RedisUnavailableError
 from daemon.core.settings import SECTIONS, Settings
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
@@ -25,6 +30,8 @@ from daemon.registry.membership import Heartbeat
 from daemon.registry.registry import Registry
 from daemon.sessions.commands import CommandKind, Outcome, Reply
 from daemon.sessions.states import SessionState
+from daemon.webhooks.configured import Configured
+from daemon.webhooks.desk import WebhookDesk
 
 TOKEN = "a-token-of-the-tests-0123456789"
 SHARD = "shard_00"
@@ -61,7 +68,11 @@ class AnsweringShard:
         """Take commands until cancelled."""
         await self.registry.commands.join(SHARD)
         while True:
-            for received in await self.registry.commands.take(SHARD, block_ms=100):
+            try:
+                taken = await self.registry.commands.take(SHARD, block_ms=100)
+            except RedisUnavailableError:
+                continue  # a test has it stand still
+            for received in taken:
                 command = received.command
                 if command.kind is CommandKind.WAKE:
                     continue
@@ -106,30 +117,44 @@ async def shard(registry: Registry) -> AsyncIterator[AnsweringShard]:
 
 
 @asynccontextmanager
-async def serving(registry: Registry, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    registry: Registry, settings: Settings, *, webhook_desk: WebhookDesk | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """Serve a registry over HTTP, and give a client with the token."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         archives = Archives(object_store_config(settings.object_store), executor)
         health = Health(registry, archives)
-        directory = Directory(registry, Placer(registry), health, command_timeout_s=1.0)
-        listener = socket.create_server(("127.0.0.1", 0))
+        configured, stop = Configured(settings.webhook), asyncio.Event()
+        parts = Parts(
+            directory=Directory(registry, Placer(registry), health, settings.send, command_timeout_s=1.0),
+            restores=RestoreDesk(registry, has_platform=False),
+            copies=StoredCopies(registry, Placer(registry), archives, legacy_prefix=""),
+            tokens=TokenDesk(registry, archives),
+            feed=Feed(registry.event_log, stop, followers_max=3),
+            webhooks=webhook_desk
+            or WebhookDesk(registry.outbox, registry.dead_letters, configured, timeout_s=settings.webhook.timeout_s),
+        )
+        listener = listen("127.0.0.1", 0)
         config = uvicorn.Config(
-            build_app(directory, RestoreDesk(registry, has_platform=False), settings.coordinator),
+            build_app(parts, settings.coordinator, settings.send),
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
+            timeout_graceful_shutdown=1,  # of what a test left waiting
         )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
+        feeding = asyncio.create_task(parts.feed.run())  # type: ignore[attr-defined]  # the real one
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         headers = {"Authorization": f"Bearer {TOKEN}"}
         try:
             async with httpx.AsyncClient(base_url=address, headers=headers, trust_env=False, timeout=20) as client:
                 yield client
         finally:
+            stop.set()
             server.should_exit = True
-            await task
+            await asyncio.gather(task, feeding)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The API over a real Redis and real sockets."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from daemon.registry.registry import Registry
 from daemon.sessions.commands import Outcome, Reply
+from daemon.sessions.outgoing import Text, outgoing_from_arguments
 from daemon.sessions.states import SessionState
 from tests.integration.api.conftest import SHARD, AnsweringShard, serving, settings_for
 
@@ -70,9 +72,11 @@ async def test_a_message_goes_to_the_shard_and_its_answer_comes_back(
     answer = await api.post(SEND, json=MESSAGE)
     assert answer.status_code == 200, answer.text
     assert answer.json()["message_id"] == "m1"
-    assert shard.got == [
-        {"kind": "send_text", "session_id": ID, "to": "5511999990000@c.us", "text": "hello"}
-    ]  # fmt: skip
+    (got,) = shard.got
+    assert (got["kind"], got["session_id"], got["ticket"]) == ("send", ID, None)
+    message = outgoing_from_arguments(got["message"])
+    assert (message.to, message.content) == ("5511999990000@c.us", Text(text="hello"))
+    assert re.fullmatch(r"3EB0[0-9A-F]{18}", message.message_id)
 
 
 async def test_sending_while_not_connected_is_409_with_the_state(api: httpx.AsyncClient, shard: AnsweringShard) -> None:

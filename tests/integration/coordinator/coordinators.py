@@ -15,9 +15,10 @@ from tests.integration.house.house import ROOT, TOKEN, free_port, until
 class Coordinators:
     """Starts coordinators; the test ends them, or leaving does."""
 
-    def __init__(self, home: Path, redis_url: str) -> None:
+    def __init__(self, home: Path, redis_url: str, **settings: str) -> None:
         self._home = home
         self._redis_url = redis_url
+        self._settings = settings
         self._started: list[asyncio.subprocess.Process] = []
         self._clients: list[httpx.AsyncClient] = []
 
@@ -49,6 +50,12 @@ class Coordinators:
         self._clients.append(client)
         return process, client
 
+    async def kill_oldest(self) -> None:
+        """Kill -9 the coordinator that was started first of those that run."""
+        oldest = next(process for process in self._started if process.returncode is None)
+        oldest.kill()
+        await oldest.wait()
+
     async def listening(self, client: httpx.AsyncClient) -> None:
         """Wait until a coordinator answers."""
 
@@ -76,4 +83,5 @@ class Coordinators:
             "R2_SECRET_ACCESS_KEY": "none",
             "SESSION_BACKUP_ENABLED": "false",
             "RECOVER_SESSIONS": "off",
+            **self._settings,
         }

@@ -187,6 +187,7 @@ class House:
             # Tests share a bucket: one house must not begin the sessions of another.
             "RECOVER_SESSIONS": "off",
             "SESSION_SETTLE_MS": "300",
+            "SEND_MIN_INTERVAL_MS": "0",
             **self._s3,
             **self._settings,
         }

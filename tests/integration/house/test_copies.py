@@ -74,7 +74,7 @@ async def test_a_session_too_large_for_redis_says_so_and_is_archived_at_login(op
         phone = random_phone()
         session_id = await house.create("u")
         await house.scan(session_id, phone)
-        await house.status(session_id, "connected")
+        await house.event(session_id, "ready")  # told once the copy of the connected session is stored
         await house.event(session_id, "backup_completed")
         shown = await house.session(session_id)
         assert (shown["hot_copy"], shown["hot_copy_reason"]) == (None, "too_large")

@@ -9,9 +9,12 @@ from typing import Any
 
 import httpx
 
+from daemon.sessions.outgoing import Outgoing, Text
+from daemon.sessions.sends import new_message_id
 from shards.browser.connection import BrowserConnection
 from shards.browser.process import BrowserProcess
 from shards.page.bundle import load_bundle
+from shards.page.calls import SentMessage
 from shards.page.driver import PageTimeouts, WhatsAppPage
 from shards.page.events import PageEvent, PageEventKind
 from shards.page.overlay import Overlay
@@ -47,6 +50,12 @@ class OpenPage:
             return next((told.data for told in self.told if told.kind is kind and wanted(told.data)), None)
 
         return await eventually(find, lambda data: data is not None)
+
+
+async def send_text(page: WhatsAppPage, to: str, text: str, *, message_id: str | None = None) -> SentMessage:
+    """Send a text."""
+    content = Text(text=text)
+    return await page.send(Outgoing(to=to, message_id=message_id or new_message_id(), content=content))
 
 
 class World:

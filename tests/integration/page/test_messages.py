@@ -10,7 +10,7 @@ from daemon.core.errors import InvalidInputError, PageCallError, PageTimeoutErro
 from shards.page.driver import PageTimeouts
 from shards.page.events import PageEventKind
 from shards.page.state import PageState
-from tests.integration.page.phone import ALICE, BOB, PHONE, World
+from tests.integration.page.phone import ALICE, BOB, PHONE, World, send_text
 
 
 def _is_ack(message_id: str, ack: int, data: Any) -> bool:
@@ -23,7 +23,7 @@ def _says(body: str, data: Any) -> bool:
 
 async def test_a_text_is_acked_delivered_and_read(world: World) -> None:
     async with world.paired() as opened:
-        sent = await opened.page.send_text(ALICE, "olá https://example.com/?a=1 \u2028 \"'`")
+        sent = await send_text(opened.page, ALICE, "olá https://example.com/?a=1 \u2028 \"'`")
         assert sent.message_id.startswith(f"true_{ALICE}@c.us_")
         assert sent.ack >= 1
         for ack in (2, 3):
@@ -33,52 +33,31 @@ async def test_a_text_is_acked_delivered_and_read(world: World) -> None:
     assert message["body"] == "olá https://example.com/?a=1 \u2028 \"'`"
 
 
-async def test_a_file_arrives_whole_with_its_caption(world: World) -> None:
-    content = bytes(range(256)) * 16000
-    async with world.paired() as opened:
-        sent = await opened.page.send_file(
-            f"{ALICE}@c.us", content, filename="a.pdf", mimetype="application/pdf", caption="see"
-        )
-        assert sent.ack >= 1
-    (message,) = await world.ask("messages")
-    assert (message["type"], message["caption"], message["filename"]) == ("document", "see", "a.pdf")
-    assert message["media_len"] >= len(content)
-
-
-async def test_one_message_id_sends_once(world: World) -> None:
-    async with world.paired() as opened:
-        message_id = await opened.page.new_message_id()
-        first = await opened.page.send_text(ALICE, "once", message_id=message_id)
-        again = await opened.page.send_text(ALICE, "once", message_id=message_id)
-        assert first.message_id == again.message_id == f"true_{ALICE}@c.us_{message_id}"
-    assert len(await world.ask("messages")) == 1
-
-
 async def test_a_number_without_whatsapp_was_certainly_not_sent_to(world: World) -> None:
     async with world.paired() as opened:
         with pytest.raises(PageCallError) as caught:
-            await opened.page.send_text("00012345678", "x")
+            await send_text(opened.page, "00012345678", "x")
         assert caught.value.ids["outcome"] == "not_sent"
         assert caught.value.ids["reason"] == "not_on_whatsapp"
         with pytest.raises(InvalidInputError):
-            await opened.page.send_text("+55 11", "x")
+            await send_text(opened.page, "+55 11", "x")
 
 
 async def test_a_send_before_the_login_was_certainly_not_sent(world: World) -> None:
     async with world.page() as opened:
         await opened.state(PageState.QR)
         with pytest.raises(PageCallError) as caught:
-            await opened.page.send_text(ALICE, "x")
+            await send_text(opened.page, ALICE, "x")
         assert caught.value.ids["outcome"] == "not_sent"
 
 
 async def test_a_message_without_an_ack_is_unknown_and_the_page_is_offline(world: World) -> None:
     async with world.paired(timeouts=PageTimeouts(call_s=5, send_s=1)) as opened:
-        await opened.page.send_text(ALICE, "the chat is known from now on")
+        await send_text(opened.page, ALICE, "the chat is known from now on")
         await world.standin.stop()
         await opened.state(PageState.OFFLINE)
         with pytest.raises(PageCallError) as caught:
-            await opened.page.send_text(ALICE, "x")
+            await send_text(opened.page, ALICE, "x")
         assert caught.value.ids["outcome"] == "unknown"
         assert caught.value.ids["message_id"].startswith(f"true_{ALICE}@c.us_")
 
@@ -89,21 +68,21 @@ async def test_a_hung_page_is_a_timeout_and_its_send_is_unknown(world: World) ->
         with pytest.raises(PageTimeoutError):
             await opened.page.snapshot()
         with pytest.raises(PageCallError) as caught:
-            await opened.page.send_text(ALICE, "x")
+            await send_text(opened.page, ALICE, "x")
         assert caught.value.ids["outcome"] == "unknown"
 
 
 async def test_a_browser_that_dies_under_a_send_leaves_it_unknown_and_refuses_the_next(world: World) -> None:
     async with world.paired() as opened:
         await world.tell("config", auto_ack=False)
-        sending = asyncio.ensure_future(opened.page.send_text(ALICE, "x"))
+        sending = asyncio.ensure_future(send_text(opened.page, ALICE, "x"))
         await asyncio.sleep(0)
         opened.process.kill()
         with pytest.raises(PageCallError) as caught:
             await sending
         assert caught.value.ids["outcome"] == "unknown"
         with pytest.raises(PageCallError) as caught:
-            await opened.page.send_text(ALICE, "x")
+            await send_text(opened.page, ALICE, "x")
         assert caught.value.ids["outcome"] == "not_sent"
 
 
@@ -139,6 +118,6 @@ async def test_nothing_but_the_page_is_talked_to(world: World) -> None:
         await opened.connection.cdp("Page.reload", timeout_s=5)
         await opened.state(PageState.BOOTING)
         await opened.state(PageState.CONNECTED)
-        await opened.page.send_text(ALICE, "look at https://example.com/")
+        await send_text(opened.page, ALICE, "look at https://example.com/")
         assert asked
         assert [url for url in asked if not url.startswith((world.standin.url, "data:", "blob:"))] == []

@@ -9,12 +9,17 @@ from daemon.core.sections import RedisSettings
 from daemon.registry.codes import Codes
 from daemon.registry.commands import Commands
 from daemon.registry.copies import HotCopies
+from daemon.registry.dead_letters import DeadLetters
 from daemon.registry.events import EventStream
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
 from daemon.registry.membership import Membership
+from daemon.registry.outbox import Outbox
+from daemon.registry.parked import Parked
 from daemon.registry.records import Records
+from daemon.registry.sends import Sends
 from daemon.registry.tombstones import Tombstones
+from daemon.registry.uploads import Uploads
 from tests.servers.redis_cluster import redis_cluster
 from tests.servers.redis_sentinel import redis_sentinel
 
@@ -33,7 +38,12 @@ class Rooms:
         self.shards = Membership(link)
         self.commands = Commands(link, max_age_ms=500)
         self.events = EventStream(link)
+        self.outbox = Outbox(link)
+        self.parked = Parked(link, self.outbox)
+        self.letters = DeadLetters(link)
         self.tombstones = Tombstones(link)
+        self.sends = Sends(link, keep_ms=60_000)
+        self.uploads = Uploads(link)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -67,10 +68,38 @@ async def test_an_emptied_redis_gives_the_lease_back_to_who_holds_it(rooms: Room
     lease = await rooms.leases.acquire("s", "a", floor=0)
     server.client.flushall()
     assert await rooms.leases.renew([lease]) == [Renewal.REGAINED]
-    assert await rooms.leases.renew([lease]) == [Renewal.KEPT]
     with pytest.raises(LeaseHeldError):
         await rooms.leases.acquire("s", "b", floor=lease.token)
     assert await rooms.leases.known_token("s") == lease.token
+
+
+async def test_a_holder_is_told_of_a_loss_until_it_has_written_its_record(rooms: Rooms, server: LosingRedis) -> None:
+    mine = record(token=1)
+    await rooms.records.create(mine)
+    lease = await rooms.leases.acquire("s", "a", floor=0)
+    server.client.flushall()
+    # As if a timeout had cut off the first answer; meanwhile the session was found in the bucket.
+    assert await rooms.leases.renew([lease]) == [Renewal.REGAINED]
+    await rooms.records.create(record(reason="recovered"))
+    assert await rooms.leases.renew([lease]) == [Renewal.REGAINED]
+    await rooms.records.regain(replace(mine, status=SessionState.CONNECTED), lease.token)
+    assert await rooms.leases.renew([lease]) == [Renewal.KEPT]
+    assert (await rooms.records.get("s")).status is SessionState.CONNECTED
+
+
+async def test_what_is_written_again_too_late_changes_nothing(rooms: Rooms, server: LosingRedis) -> None:
+    mine = record(token=1, status=SessionState.QR)
+    lease = await rooms.leases.acquire("s", "a", floor=0)
+    server.client.flushall()
+    await rooms.leases.renew([lease])
+    await rooms.records.regain(mine, lease.token)
+    await rooms.records.write_held("s", lease.token, {"status": SessionState.CONNECTED})
+    await rooms.records.regain(mine, lease.token)  # cut off by a timeout, and carried out now
+    assert (await rooms.records.get("s")).status is SessionState.CONNECTED
+    await rooms.leases.mark_lost(lease)  # Redis fell back within the run
+    assert await rooms.leases.renew([lease]) == [Renewal.REGAINED]
+    await rooms.records.regain(mine, lease.token)
+    assert (await rooms.records.get("s")).status is SessionState.QR
 
 
 async def test_an_emptied_redis_grants_nothing_for_one_ttl_and_then_a_token_far_above_the_archives(
@@ -204,6 +233,7 @@ async def test_of_a_record_that_is_there_only_an_older_wish_is_written_over(
 ) -> None:
     await rooms.records.create(record(serial=serial, desired=Desired.STOPPED))
     lease = await rooms.leases.acquire("s", "a", floor=0)
+    await rooms.leases.mark_lost(lease)
     await rooms.records.regain(record(serial=3, status=SessionState.CONNECTED), lease.token)
     kept = await rooms.records.get("s")
     assert (kept.desired, kept.status) == (desired, SessionState.CONNECTED)

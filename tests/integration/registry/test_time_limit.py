@@ -1,5 +1,6 @@
 """REDIS_TIMEOUT_MS is the limit of a whole call, also of the second and third to a Redis that hangs or is cut off."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.core.errors import RedisUnavailableError
+from daemon.core.loops import cancel_all
 from daemon.core.sections import RedisSettings
 from daemon.registry.commands import Commands
 from daemon.registry.leases import Leases
@@ -63,3 +65,26 @@ async def test_a_dead_host_among_several_does_not_use_up_the_time() -> None:
         for kind, end in (("cluster", ""), ("sentinel", "/mymaster")):
             async with link_to(f"redis+{kind}://127.0.0.1:{port},127.0.0.1:{port}{end}") as link:
                 await fails_in_time(link)
+
+
+async def test_a_cancellation_is_never_lost_in_a_call(server: LosingRedis) -> None:
+    """In a call of ten turns a cancellation may come in any of them; a loop must not go on after it."""
+    async with link_to(server.url) as link:
+        for turns in range(60):
+            rounds = 0
+
+            async def go_on() -> None:
+                nonlocal rounds
+                while True:
+                    await link.ping_ms()
+                    rounds += 1
+
+            task = asyncio.create_task(go_on())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            before = rounds
+            await asyncio.wait([task], timeout=0.2)
+            ended = task.cancelled()
+            await cancel_all([task])
+            assert ended and rounds - before <= 1, turns

@@ -11,9 +11,13 @@ import pytest
 from daemon.core.clock import utc_now
 from daemon.core.ids import new_id
 from daemon.core.sections import RedisSettings, WebhookSettings
+from daemon.registry.dead_letters import DeadLetters
 from daemon.registry.events import EventStream
 from daemon.registry.link import RedisLink
+from daemon.registry.outbox import Outbox
+from daemon.registry.parked import Parked
 from daemon.sessions.events import Event, EventKind
+from daemon.webhooks.configured import Configured
 from daemon.webhooks.dispatcher import WebhookDispatcher
 from daemon.webhooks.schedule import RetrySchedule
 from tests.integration.webhooks.receiver import Receiver, running_receiver
@@ -56,6 +60,24 @@ def stream(link: RedisLink) -> EventStream:
 
 
 @pytest.fixture
+def outbox(link: RedisLink) -> Outbox:
+    """What waits for the endpoints."""
+    return Outbox(link, events_max=2000, dead_letters_max=1000)
+
+
+@pytest.fixture
+def parked(link: RedisLink, outbox: Outbox) -> Parked:
+    """The parked sessions."""
+    return Parked(link, outbox)
+
+
+@pytest.fixture
+def letters(link: RedisLink) -> DeadLetters:
+    """The dead letters."""
+    return DeadLetters(link)
+
+
+@pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A receiver that takes everything until told otherwise."""
     async with running_receiver() as opened:
@@ -66,12 +88,12 @@ async def receiver() -> AsyncIterator[Receiver]:
 def publish(stream: EventStream) -> Publish:
     """Publish an event number `n` of a session."""
 
-    async def one(session_id: str, n: int) -> Event:
+    async def one(session_id: str, n: int, kind: EventKind = EventKind.MESSAGE, workspace_id: str = "7") -> Event:
         event = Event(
             event_id=new_id("evt"),
-            kind=EventKind.MESSAGE,
+            kind=kind,
             session_id=session_id,
-            workspace_id="7",
+            workspace_id=workspace_id,
             user_id="12",
             at=utc_now(),
             data={"n": n},
@@ -83,21 +105,30 @@ def publish(stream: EventStream) -> Publish:
 
 
 @pytest.fixture
-def start(stream: EventStream, receiver: Receiver) -> Start:
+def start(outbox: Outbox, parked: Parked, receiver: Receiver) -> Start:
     """Run a dispatcher for the length of a block; keyword arguments are settings or the dispatcher's own."""
 
     @asynccontextmanager
     async def running(
-        *, consumer: str = "one", url: str | None = None, held_max: int = 100, **settings: Any
+        *,
+        url: str | None = None,
+        held_max: int = 100,
+        schedule: RetrySchedule = QUICK,
+        gone_grace_ms: int = 60_000,
+        **settings: Any,
     ) -> AsyncIterator[Running]:
         values = {"LARAVEL_WEBHOOK": url or receiver.url, "LARAVEL_WEBHOOK_SECRET": SECRET} | settings
+        read = WebhookSettings.model_validate(values)
         dispatcher = WebhookDispatcher(
-            stream,
-            WebhookSettings.model_validate(values),
-            consumer,
-            schedule=QUICK,
+            outbox,
+            parked,
+            read,
+            Configured(read),
+            schedule=schedule,
             held_max=held_max,
             rand=lambda: 1.0,
+            look_s=0.05,
+            gone_grace_ms=gone_grace_ms,
         )
         stop = asyncio.Event()
         entry = Running(dispatcher, stop, asyncio.create_task(dispatcher.run(stop)))

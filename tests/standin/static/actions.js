@@ -17,6 +17,18 @@
     };
   });
   def('WAWebSendMsgChatAction', () => ({ addAndSendMsgToChat: (chat, data) => core.messages.send(chat, data) }));
+  def('WAWebSendReactionMsgAction', () => ({
+    sendReactionToMsg: (message, text) => core.messages.sendReaction(message, text),
+  }));
+  def('WAWebFrontendVcardUtils', () => {
+    const vcardOf = (contact) => {
+      const [name, number] = [contact.name || contact.pushname || contact.id.user, contact.id.user];
+      const lines = ['BEGIN:VCARD', 'VERSION:3.0', `N:;${name};;;`, `FN:${name}`];
+      lines.push(`TEL;type=CELL;type=VOICE;waid=${number}:+${number}`, 'END:VCARD');
+      return { displayName: name, vcard: lines.join('\n'), isMultiVcard: false };
+    };
+    return { vcardFromContactModel: vcardOf, mergeVcards: unmodelled('several contacts in one card') };
+  });
   def('WAWebUpdateUnreadChatAction', () => ({
     async sendSeen({ chat }) {
       if (chat.unreadCount) core.session.tell({ t: 'seen', chat: chat.id.toString() });
@@ -67,7 +79,15 @@
   def('WAWebEncryptAndSendStatusMsg', () => ({ encryptAndSendStatusMsg: inner('status messages') }));
   def('WAWebMsgProcessingApiUtils', () => ({ handleSingleMsg: inner('stanzas') }));
   def('WAWebCreateChatRecord', () => ({ createChatRecord: inner('chat records') }));
-  def('WAWebDBAddReactions', () => ({ addOrUpdateReactionsModelCollection: unmodelled('reactions') }));
+  // Clients wrap it to see reactions; here the last one of each person is kept.
+  def('WAWebDBAddReactions', () => {
+    const reactions = new Map();
+    return {
+      async addOrUpdateReactionsModelCollection({ parentMsgKey, senderUserJid, reactionText }) {
+        reactions.set(`${parentMsgKey} ${senderUserJid}`, reactionText);
+      },
+    };
+  });
   def('WAWebDBUpsertVotes', () => ({ upsertVotesDb: inner('poll votes') }));
   def('WAWebDBGroupAction', () => ({ updateDBForGroupAction: inner('groups') }));
   def('WAWebLabelActions', () => ({

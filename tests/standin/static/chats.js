@@ -55,6 +55,18 @@
       'links',
       'isUnsentMedia',
       'quotedStanzaID',
+      'quotedParticipant',
+      'quotedRemoteJid',
+      'quotedMsg',
+      'latestEditSenderTimestampMs',
+      'protocolMessageKey',
+      'size',
+      'lat',
+      'lng',
+      'loc',
+      'clientUrl',
+      'vcardFormattedName',
+      'vcardList',
       'isEphemeral',
       'isStatusV3',
     ]);
@@ -72,6 +84,12 @@
       avParams() {
         return {};
       },
+      // As on the real page, a file that is not there any more makes no error: it just does not come.
+      async downloadMedia() {
+        const blob = await core.messages.fetchMedia(this.filehash, this.mimetype);
+        if (blob) this.mediaData.mediaBlob = new (N('WAWebMediaOpaqueData').default)(blob, this.mimetype);
+        this.mediaData.mediaStage = blob ? 'RESOLVED' : 'ERROR_MISSING';
+      },
     });
     return { default: C };
   });
@@ -79,7 +97,10 @@
     const Collection = N('WAWebBaseCollection').default;
     class MsgCollectionImpl extends Collection {
       async processMultipleMessages(_chatId, msgs) {
-        for (const message of msgs) core.messages.add(message);
+        for (const message of msgs) {
+          if (message.type === 'protocol') core.messages.applyProtocol(message);
+          else core.messages.add(message);
+        }
       }
       async getMessagesById(ids) {
         return { messages: ids.map((i) => this.get(i)).filter(Boolean) };

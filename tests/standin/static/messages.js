@@ -17,7 +17,7 @@
       t: message.t,
       type: message.type,
       ack: message.ack,
-      msgRowOpaqueData: { body: message.body, caption: message.caption },
+      msgRowOpaqueData: { body: message.body, caption: message.caption, lat: message.lat, lng: message.lng },
     };
     return core.storage.put('model-storage', 'message', row);
   }
@@ -62,12 +62,25 @@
   }
 
   function frameOf(chat, message) {
-    const { type, body, caption, filename, mimetype, filehash, quotedStanzaID } = message;
+    const { type, body, caption, filename, mimetype, filehash, quotedStanzaID, lat, lng, loc } = message;
     const media = uploaded.get(filehash);
     uploaded.delete(filehash);
     const id = message.id.id;
     const to = chat.id.toString();
-    return { t: 'message', id, to, type, body, caption, filename, mimetype, filehash, quoted: quotedStanzaID, media };
+    const file = { caption, filename, mimetype, filehash, media };
+    return { t: 'message', id, to, type, body, ...file, quoted: quotedStanzaID, lat, lng, loc };
+  }
+
+  async function sendReaction(message, text) {
+    const id = await N('WAWebMsgKey').default.newId();
+    const parent = { id: message.id.id, fromMe: !!message.id.fromMe };
+    await offer({ t: 'reaction', id, to: message.id.remote.toString(), parent, text });
+    return 'OK';
+  }
+
+  async function fetchMedia(filehash, mimetype) {
+    const answer = await fetch('/mms?hash=' + encodeURIComponent(filehash));
+    return answer.ok ? new Blob([await answer.arrayBuffer()], { type: mimetype }) : null;
   }
 
   // As on the real page: returns [promise of the message in the chat, promise of the server's result].
@@ -93,15 +106,84 @@
     return [shown, accepted];
   }
 
+  const received = (id) => core.session.isOpen() && core.session.tell({ t: 'received', id });
+  const keyOf = (from, { id, fromMe }) => new (N('WAWebMsgKey').default)({ fromMe, remote: from, id });
+
+  async function receiveReaction(wire, from) {
+    await N('WAWebDBAddReactions').addOrUpdateReactionsModelCollection(
+      {
+        msgKey: keyOf(from, { id: wire.id, fromMe: false }).toString(),
+        parentMsgKey: keyOf(from, wire.ref).toString(),
+        reactionText: wire.body,
+        senderUserJid: String(from),
+        read: false,
+        orphan: 0,
+        t: wire.ts,
+      },
+      true,
+    );
+  }
+
+  function receiveEdit(wire, from) {
+    const message = N('WAWebMsgCollection').MsgCollection.get(keyOf(from, wire.ref));
+    if (!message) return;
+    message.body = wire.body;
+    message.latestEditSenderTimestampMs = wire.ts * 1000;
+    message.latestEditMsgKey = keyOf(from, { id: wire.id, fromMe: false });
+  }
+
+  const receiveRevoke = (wire, from) =>
+    // Through the namespace: wa-js replaces this function to see what was taken back.
+    N('WAWebMsgCollection').MsgCollection.processMultipleMessages(from, [
+      {
+        id: keyOf(from, { id: wire.id, fromMe: false }),
+        type: 'protocol',
+        subtype: 'sender_revoke',
+        protocolMessageKey: keyOf(from, wire.ref),
+        from,
+        to: N('WAWebWidFactory').createWid(wire.to),
+        t: wire.ts,
+        isNewMsg: true,
+      },
+    ]);
+
+  function applyProtocol(data) {
+    const message = N('WAWebMsgCollection').MsgCollection.get(data.protocolMessageKey);
+    if (!message || data.subtype !== 'sender_revoke') return;
+    message.body = '';
+    message.type = 'revoked';
+  }
+
+  const changes = { reaction: receiveReaction, edit: receiveEdit, revoke: receiveRevoke };
+
+  function contentOf(wire) {
+    const { type, body, caption, filename, mimetype, filehash, size, lat, lng, loc, quoted } = wire;
+    const content = { type, body, caption, filename, mimetype, filehash, size, lat, lng, loc };
+    if (filehash)
+      content.mediaData = new (N('WAWebMediaDataModel').default)({ type, mimetype, filehash, size, mediaStage: 'INIT' });
+    if (quoted) {
+      content.quotedStanzaID = quoted.id;
+      content.quotedParticipant = N('WAWebWidFactory').createWid(quoted.from);
+    }
+    return Object.fromEntries(Object.entries(content).filter(([, value]) => value !== undefined && value !== null));
+  }
+
   async function receive(wire) {
+    if (wire.type in changes) {
+      await changes[wire.type](wire, N('WAWebWidFactory').createWid(wire.from));
+      return received(wire.id);
+    }
+    return receiveMessage(wire);
+  }
+
+  async function receiveMessage(wire) {
     const { createWid } = N('WAWebWidFactory');
     const MsgKey = N('WAWebMsgKey').default;
     const from = createWid(wire.from);
     const data = {
       id: new MsgKey({ fromMe: false, remote: from, id: wire.id }),
       ack: 1,
-      body: wire.body,
-      type: wire.type,
+      ...contentOf(wire),
       t: wire.ts,
       from,
       to: createWid(wire.to),
@@ -115,7 +197,7 @@
     if (!known.get(data.id)) await known.processMultipleMessages(from, [data]);
     // What is not confirmed comes again: a browser that dies in between must not lose a message.
     await store(known.get(data.id));
-    if (core.session.isOpen()) core.session.tell({ t: 'received', id: wire.id });
+    received(wire.id);
   }
 
   async function receipt(frame) {
@@ -137,6 +219,9 @@
   core.messages = {
     add,
     send,
+    sendReaction,
+    fetchMedia,
+    applyProtocol,
     receive,
     receipt,
     resend,

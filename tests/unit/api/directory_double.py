@@ -6,14 +6,16 @@ What the real one answers is tested on a real Redis in tests/integration/api.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.core.errors import SessionNotFoundError, ShardNotFoundError
 from daemon.core.ids import session_id_for
 from daemon.registry.drains import Drain
 from daemon.registry.membership import Heartbeat
 from daemon.registry.seen import SeenShard
+from daemon.sessions.outgoing import Content
 from daemon.sessions.record import PairingCode, QrCode, SessionRecord
+from daemon.sessions.sends import SendFacts, SendState
 from daemon.sessions.states import Desired, SessionState
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 5000, tzinfo=UTC)
@@ -34,6 +36,27 @@ class SentMessage:
     message_id: str
     ack: int
     timestamp: int | None
+    replayed: bool = False
+
+
+class Sending(NamedTuple):
+    """What was asked to be sent."""
+
+    session_id: str
+    to: str
+    content: Content
+    reply_to: str | None
+    body: bytes | None
+    key: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchedMedia:
+    """A file."""
+
+    content: bytes
+    mimetype: str
+    filename: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +140,11 @@ class DirectoryDouble:
         status: SessionState | None = None,
         workspace_id: str | None = None,
         shard: str | None = None,
+        workspaces: frozenset[str] | None = None,
     ) -> SessionPage:
         self._call("list", (cursor, limit, status, workspace_id, shard))
-        return SessionPage(sessions=tuple(self.records.values())[:limit], next_cursor=None)
+        seen = [record for record in self.records.values() if workspaces is None or record.workspace_id in workspaces]
+        return SessionPage(sessions=tuple(seen)[:limit], next_cursor=None)
 
     async def qr(self, session_id: str) -> QrCode:
         self._call("qr", session_id)
@@ -156,10 +181,34 @@ class DirectoryDouble:
         await self.get(session_id)
         del self.records[session_id]
 
-    async def send_text(self, session_id: str, *, to: str, text: str) -> SentMessage:
-        self._call("send_text", (session_id, to, text))
+    async def send(
+        self,
+        session_id: str,
+        *,
+        to: str,
+        content: Content,
+        reply_to: str | None = None,
+        body: bytes | None = None,
+        key: str | None = None,
+    ) -> SentMessage:
+        self._call("send", Sending(session_id, to, content, reply_to, body, key))
         await self.get(session_id)
         return SentMessage(message_id="true_x_1", ack=1, timestamp=1_769_860_800)
+
+    async def send_outcome(self, session_id: str, key: str) -> SendFacts:
+        self._call("send_outcome", key)
+        await self.get(session_id)
+        return SendFacts(state=SendState.SENT, message_id="1", sent_id="true_x_1", ack=2, timestamp=1_769_860_800)
+
+    async def find_number(self, session_id: str, phone: str) -> str | None:
+        self._call("find_number", phone)
+        await self.get(session_id)
+        return None if phone.endswith("0") else f"{phone}@c.us"
+
+    async def media(self, session_id: str, message_id: str) -> FetchedMedia:
+        self._call("media", message_id)
+        await self.get(session_id)
+        return FetchedMedia(content=b"\x89PNG", mimetype="image/png", filename="a b\u00e9.png")
 
     async def shards(self) -> tuple[SeenShard, ...]:
         self._call("shards")

@@ -1,5 +1,6 @@
 """Sending: which session is meant, and what a caller learns about "did it go out?"."""
 
+import base64
 import json
 from typing import Any
 
@@ -10,13 +11,23 @@ from daemon.core.errors import (
     ActionFailedError,
     OutcomeUnknownError,
     RedisUnavailableError,
+    SendQueueFullError,
     SessionNotConnectedError,
     ShardUnavailableError,
 )
-from tests.unit.api.directory_double import DirectoryDouble
+from daemon.sessions.outgoing import ContactCard, Location, Media, MediaKind, Reaction, Text
+from tests.unit.api.directory_double import DirectoryDouble, Sending
 
 SEND = "/api/whatsapp/send"
+TO = {"session_id": "session-12-7", "to": "+5511999990000"}
+QUOTED = "false_5511888880001@c.us_3A5F0C6D7E8F90A1B2C3"
 GOOD = {"session_id": "session-12-7", "to": "+5511999990000", "message": "hello"}
+
+
+def _asked(directory: DirectoryDouble) -> Sending:
+    (sending,) = (what for name, what in directory.calls if name == "send")
+    assert isinstance(sending, Sending)
+    return sending
 
 
 @pytest.mark.parametrize(
@@ -28,15 +39,15 @@ async def test_a_message_goes_out(api: httpx.AsyncClient, directory: DirectoryDo
     assert answer.status_code == 200
     assert answer.json() == {
         "message_id": "true_x_1", "session_id": "session-12-7", "outcome": "sent", "ack": 1,
-        "timestamp": "2026-01-31T12:00:00.000Z",
+        "timestamp": "2026-01-31T12:00:00.000Z", "replayed": False,
     }  # fmt: skip
-    assert ("send_text", ("session-12-7", "5511999990000@c.us", "hello")) in directory.calls
+    assert _asked(directory) == Sending("session-12-7", "5511999990000@c.us", Text(text="hello"), None, None, None)
 
 
 @pytest.mark.parametrize("to", ["12036304-1612345678@g.us", "120363041234567890@g.us", "98765432@lid"])
 async def test_chat_ids_pass_as_they_are(api: httpx.AsyncClient, directory: DirectoryDouble, to: str) -> None:
     await api.post(SEND, json=GOOD | {"to": to})
-    assert directory.calls[-2][1][1] == to
+    assert _asked(directory).to == to
 
 
 @pytest.mark.parametrize(
@@ -52,6 +63,16 @@ async def test_chat_ids_pass_as_they_are(api: httpx.AsyncClient, directory: Dire
         ("message", GOOD | {"message": "\ud800"}),
         ("message", GOOD | {"message": ["x"]}),
         ("media", GOOD | {"media": "x"}),
+        ("body", GOOD | {"location": {"latitude": 1, "longitude": 2}}),
+        ("body", TO | {"reaction": {"message_id": QUOTED, "emoji": "x"}, "reply_to": QUOTED}),
+        ("body", TO),
+        ("location.latitude", TO | {"location": {"latitude": 91, "longitude": 2}}),
+        ("contact.phone", TO | {"contact": {"name": "M", "phone": "abc"}}),
+        ("media.data", TO | {"media": {"data": "=====", "mimetype": "text/plain"}}),
+        ("media.mimetype", TO | {"media": {"data": "SGVsbG8=", "mimetype": "plain"}}),
+        ("media.filename", TO | {"media": {"data": "SGVsbG8=", "mimetype": "a/b", "filename": "../x"}}),
+        ("kind", TO | {"media": {"data": "SGVsbG8=", "mimetype": "text/plain", "kind": "image"}}),
+        ("reply_to", GOOD | {"reply_to": "x y"}),
     ],
 )
 async def test_a_bad_field_is_422_named_and_not_sent(
@@ -79,7 +100,7 @@ async def test_a_bad_field_is_422_named_and_not_sent(
 async def test_every_failure_says_whether_it_may_have_gone_out(
     api: httpx.AsyncClient, directory: DirectoryDouble, error: Exception, status: int, outcome: str
 ) -> None:
-    directory.fails["send_text"] = error
+    directory.fails["send"] = error
     answer = await api.post(SEND, json=GOOD)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -89,7 +110,7 @@ async def test_every_failure_says_whether_it_may_have_gone_out(
 
 
 async def test_not_connected_tells_the_state(api: httpx.AsyncClient, directory: DirectoryDouble) -> None:
-    directory.fails["send_text"] = SessionNotConnectedError("no", session_id="session-12-7", state="qr")
+    directory.fails["send"] = SessionNotConnectedError("no", session_id="session-12-7", state="qr")
     assert (await api.post(SEND, json=GOOD)).json()["state"] == "qr"
 
 
@@ -108,4 +129,116 @@ async def test_a_message_never_leaves_from_the_account_of_another_workspace(
     body = {"user_id": "1", "workspace_id": "2-3", "to": "5511999990000", "message": "x"}
     answer = await api.post(SEND, json=body)
     assert (answer.status_code, answer.json()["code"]) == (404, "session_not_found")
-    assert "send_text" not in [name for name, _ in directory.calls]
+    assert "send" not in [name for name, _ in directory.calls]
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        (
+            {"location": {"latitude": -23.5, "longitude": -46.6, "name": "Here"}},
+            Location(latitude=-23.5, longitude=-46.6, name="Here"),
+        ),
+        ({"contact": {"name": "Maria", "phone": "+5511999990001"}}, ContactCard(name="Maria", phone="5511999990001")),
+        ({"reaction": {"message_id": QUOTED, "emoji": ""}}, Reaction(message_id=QUOTED, emoji="")),
+    ],
+)
+async def test_what_is_no_text_nor_file(
+    api: httpx.AsyncClient, directory: DirectoryDouble, content: dict[str, Any], sent: object
+) -> None:
+    answer = await api.post(SEND, json=TO | content)
+    assert answer.status_code == 200, answer.text
+    assert _asked(directory).content == sent
+
+
+@pytest.mark.parametrize(
+    ("mimetype", "kind", "shown", "name"),
+    [
+        ("image/png", None, MediaKind.IMAGE, "image.png"),
+        ("video/mp4", None, MediaKind.VIDEO, "video.mp4"),
+        ("audio/ogg; codecs=opus", "voice", MediaKind.VOICE, "voice.oga"),
+        ("application/pdf", None, MediaKind.DOCUMENT, "document.pdf"),
+        ("image/png", "document", MediaKind.DOCUMENT, "document.png"),
+    ],
+)
+async def test_a_file_goes_as_base64_or_as_a_form_and_is_the_same(
+    api: httpx.AsyncClient, directory: DirectoryDouble, mimetype: str, kind: str | None, shown: MediaKind, name: str
+) -> None:
+    chosen = {"kind": kind} if kind else {}
+    media = {"data": "SGVsbG8=", "mimetype": mimetype, "caption": "c"} | chosen
+    answer = await api.post(SEND, json=TO | {"media": media, "reply_to": QUOTED})
+    assert answer.status_code == 200, answer.text
+    by_base64 = _asked(directory)
+    assert isinstance(by_base64.content, Media)
+    assert (by_base64.content.kind, by_base64.content.filename, by_base64.body) == (shown, name, b"Hello")
+    directory.calls.clear()
+    form = TO | {"caption": "c", "reply_to": QUOTED} | chosen
+    answer = await api.post(f"{SEND}/file", data=form, files={"file": (name, b"Hello", mimetype)})
+    assert answer.status_code == 200, answer.text
+    assert _asked(directory) == by_base64
+
+
+async def test_a_file_over_the_limit_is_413_and_one_in_a_wrong_form_is_422(
+    api: httpx.AsyncClient, directory: DirectoryDouble
+) -> None:
+    too_much = base64.b64encode(b"x" * 4097).decode()
+    answers = [
+        await api.post(SEND, json=TO | {"media": {"data": too_much, "mimetype": "text/plain"}}),
+        await api.post(f"{SEND}/file", data=TO, files={"file": ("a.txt", b"x" * 4097, "text/plain")}),
+        await api.post(f"{SEND}/file", data=TO, files={"file": ("a.txt", b"x" * 100_000, "text/plain")}),
+    ]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(413, "body_too_large")}
+    assert {answer.json()["outcome"] for answer in answers} == {"not_sent"}
+    for form, files in [
+        ({"to": "+5511999990000"}, {"file": ("a.txt", b"x", "text/plain")}),
+        (TO, {"file": ("a.txt", b"", "text/plain")}),
+        (TO, {"file": ("a.txt", b"x", "text")}),
+        (TO, {}),
+    ]:
+        answer = await api.post(f"{SEND}/file", data=form, files=files)
+        assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (
+            422, "invalid_input", "not_sent",
+        ), answer.text  # fmt: skip
+    assert directory.calls == []
+
+
+async def test_the_key_goes_along_and_a_strange_one_is_refused(
+    api: httpx.AsyncClient, directory: DirectoryDouble
+) -> None:
+    await api.post(SEND, json=GOOD, headers={"Idempotency-Key": "order/17#a"})
+    assert _asked(directory).key == "order/17#a"
+    for key in ("", "x" * 256, "a b"):
+        answer = await api.post(SEND, json=GOOD, headers={"Idempotency-Key": key})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+
+
+async def test_a_full_queue_is_429_and_says_when_to_come_again(
+    api: httpx.AsyncClient, directory: DirectoryDouble
+) -> None:
+    full = SendQueueFullError("full", outcome="not_sent")
+    full.retry_after_s = 7.2
+    directory.fails["send"] = full
+    answer = await api.post(SEND, json=GOOD)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "send_queue_full", "8")
+
+
+async def test_an_unknown_outcome_stays_unknown_whatever_the_error_is(
+    api: httpx.AsyncClient, directory: DirectoryDouble
+) -> None:
+    directory.fails["send"] = SessionNotConnectedError("no", state="starting", outcome="unknown", message_id="3EB0")
+    answer = await api.post(SEND, json=GOOD, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["outcome"], answer.json()["message_id"]) == (409, "unknown", "3EB0")
+
+
+async def test_the_outcome_of_a_key_numbers_and_media(api: httpx.AsyncClient, directory: DirectoryDouble) -> None:
+    session = "/api/whatsapp/sessions/session-12-7"
+    told = (await api.get(f"{session}/sends/order%2F17%23a")).json()
+    assert (told["outcome"], told["message_id"], told["ack"]) == ("sent", "true_x_1", 2)
+    assert ("send_outcome", "order/17#a") in directory.calls
+    assert (await api.get(f"{session}/contacts/5511999990001")).json() == {
+        "phone": "5511999990001", "exists": True, "chat_id": "5511999990001@c.us",
+    }  # fmt: skip
+    assert (await api.get(f"{session}/contacts/%2B5511999990000")).json()["exists"] is False
+    media = await api.get(f"{session}/messages/{QUOTED}/media")
+    assert (media.content, media.headers["content-type"]) == (b"\x89PNG", "image/png")
+    assert media.headers["content-disposition"] == "attachment; filename*=UTF-8''a%20b%C3%A9.png"

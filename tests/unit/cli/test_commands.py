@@ -1,5 +1,7 @@
 """The command line finds the commands of other packages, survives broken ones, and fails in one line."""
 
+import json
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 
 import click
@@ -41,6 +43,30 @@ def test_a_broken_offer_explains_itself_and_breaks_nothing_else(monkeypatch: pyt
 def test_an_own_command_is_not_replaced_by_an_offered_one(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, settings="no_such_module:x")
     assert CliRunner().invoke(main, ["settings"]).exit_code == 0
+
+
+def leaves(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, *path, name)
+        else:
+            yield " ".join((*path, name)), command
+
+
+def test_every_command_of_this_room_can_answer_in_json() -> None:
+    found = dict(leaves(main))
+    assert {"sessions delete", "tokens revoke", "events", "check"} <= set(found)
+    assert not [name for name, made in found.items() if "--json" not in {opt for p in made.params for opt in p.opts}]
+
+
+def test_settings_and_their_check_are_told_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = json.loads(CliRunner().invoke(main, ["settings", "--json"]).output)
+    assert {"name", "default", "meaning"} == set(told[0])
+    monkeypatch.setenv("REDIS_TIMEOUT_MS", "soon")
+    refused = CliRunner().invoke(main, ["check", "--json"])
+    assert refused.exit_code == 78
+    said = json.loads(refused.output)
+    assert said["valid"] is False and any("REDIS_TIMEOUT_MS" in line for line in said["errors"])
 
 
 def test_an_unknown_command_is_a_wrong_call() -> None:

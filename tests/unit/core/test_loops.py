@@ -40,6 +40,21 @@ async def test_wake_ends_the_pause_at_once() -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("turns", range(40))
+async def test_a_loop_cancelled_in_any_turn_ends_at_once(turns: int) -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    loop = asyncio.create_task(run_every(0, work, name="t", stop=asyncio.Event(), wake=asyncio.Event()))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    loop.cancel()
+    await asyncio.wait([loop], timeout=1)
+    ended = loop.cancelled()
+    await cancel_all([loop])
+    assert ended
+
+
 async def test_the_first_result_wins_and_the_others_are_cancelled_before_it_returns() -> None:
     cancelled = []
 

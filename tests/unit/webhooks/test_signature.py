@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.webhooks.signature import sign, verify
+from daemon.webhooks.signature import sign, sign_all, verify
 
 SECRET = "a-secret-of-the-tests"
 NOW = 1_769_860_800
@@ -46,3 +46,11 @@ def test_anything_changed_does_not_verify(secret: str, timestamp: str, body: byt
 @given(st.text())
 def test_any_text_as_signature_is_only_refused(signature: str) -> None:
     assert not verify(SECRET, str(NOW), b"body", signature, now=NOW)
+
+
+def test_while_a_secret_changes_either_one_verifies_and_no_other() -> None:
+    both = sign_all(["the-new-secret-of-two", SECRET], NOW, b"body")
+    assert both.count("sha256=") == 2
+    for secret, genuine in (("the-new-secret-of-two", True), (SECRET, True), ("another-secret-of-tests", False)):
+        assert verify(secret, str(NOW), b"body", both, now=NOW) is genuine
+    assert not verify(SECRET, str(NOW), b"body", ",".join(["sha256=0"] * 100 + [sign(SECRET, NOW, b"body")]), now=NOW)

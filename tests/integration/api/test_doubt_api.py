@@ -1,0 +1,150 @@
+"""What is said of a message that may have gone out before: never "certainly not", whoever refuses the next try."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from daemon.core.clock import utc_now
+from daemon.core.tokens import ApiToken, Scope, digest_of, new_token
+from daemon.registry import keys
+from daemon.registry.registry import Registry
+from daemon.sessions.commands import Outcome, Reply
+from daemon.sessions.states import SessionState
+from tests.integration.api.conftest import AnsweringShard
+
+SESSIONS, SEND = "/api/whatsapp/sessions", "/api/whatsapp/send"
+KEY = {"Idempotency-Key": "k"}
+SENT = Reply(outcome=Outcome.DONE, result={"message_id": "true_1@c.us_3EB0", "ack": 1, "timestamp": 1})
+
+
+async def connected(api: httpx.AsyncClient, shard: AnsweringShard, user: int = 1) -> str:
+    await api.post(SESSIONS, json={"workspace_id": 7, "user_id": user})
+    session_id = f"session-{user}-7"
+    await shard.show(session_id, SessionState.CONNECTED)
+    return session_id
+
+
+async def send(api: httpx.AsyncClient, session_id: str, **headers: str) -> tuple[int, str, str]:
+    body = {"session_id": session_id, "to": "+5511999990000", "message": "x"}
+    answer = await api.post(SEND, json=body, headers=KEY | headers)
+    said: dict[str, Any] = answer.json()
+    return answer.status_code, said.get("code", ""), said["outcome"]
+
+
+async def known(api: httpx.AsyncClient, session_id: str) -> str:
+    return str((await api.get(f"{SESSIONS}/{session_id}/sends/k")).json()["outcome"])
+
+
+async def test_a_try_that_redis_refuses_after_a_doubtful_one_is_unknown(
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard
+) -> None:
+    session_id, shard.reply = await connected(api, shard), None
+    assert (await send(api, session_id))[1:] == ("outcome_unknown", "unknown")
+    await registry.link.text.execute_command("CLIENT", "PAUSE", "4000", "ALL")
+    assert await send(api, session_id) == (503, "redis_unavailable", "unknown")
+    await asyncio.sleep(4)
+    assert await known(api, session_id) == "unknown"
+
+
+async def test_a_try_after_the_session_was_deleted_is_unknown_and_a_first_one_is_not_sent(
+    api: httpx.AsyncClient, shard: AnsweringShard
+) -> None:
+    assert await send(api, "session-none-7") == (404, "session_not_found", "not_sent")
+    session_id, shard.reply = await connected(api, shard), None
+    await send(api, session_id)
+    assert (await api.delete(f"{SESSIONS}/{session_id}")).status_code == 204
+    assert await send(api, session_id) == (404, "session_not_found", "unknown")
+
+
+async def test_a_key_that_redis_may_have_lost_is_never_called_not_sent(
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard
+) -> None:
+    session_id, shard.reply = await connected(api, shard), SENT
+    assert await send(api, session_id) == (200, "", "sent")
+    for key in [key async for key in registry.link.text.scan_iter("*send*")]:
+        await registry.link.text.delete(key)
+    await registry.link.text.hset(keys.EPOCH, "lost", "1")  # as a Redis that was set back says it
+    await shard.show(session_id, SessionState.SYNCING)
+    assert await send(api, session_id) == (409, "session_not_connected", "unknown")
+    assert await known(api, session_id) == "unknown"
+
+
+async def test_whoever_is_not_let_in_hears_nothing_certain_of_a_key(
+    api: httpx.AsyncClient, shard: AnsweringShard
+) -> None:
+    session_id, shard.reply = await connected(api, shard), SENT
+    await send(api, session_id)
+    assert await send(api, session_id, Authorization="Bearer wrong") == (401, "unauthorized", "unknown")
+    answer = await api.post(SEND, json={"session_id": session_id}, headers=KEY)
+    assert (answer.status_code, answer.json()["outcome"]) == (422, "not_sent")
+
+
+async def test_files_of_a_stuck_session_are_refused_and_hold_up_nobody(
+    api: httpx.AsyncClient, shard: AnsweringShard
+) -> None:
+    stuck, other = await connected(api, shard, 1), await connected(api, shard, 2)
+    shard.reply = None
+
+    async def file(session_id: str) -> httpx.Response:
+        form = {"session_id": session_id, "to": "5511999990000"}
+        files = {"file": ("a.bin", b"x" * 1000, "application/octet-stream")}
+        return await api.post(f"{SEND}/file", data=form, files=files, timeout=60)
+
+    waiting = [asyncio.create_task(file(stuck)) for _ in range(12)]
+    try:
+        await asyncio.sleep(1)
+        shard.reply = SENT
+        async with asyncio.timeout(10):
+            assert (await file(other)).status_code == 200
+            text = {"session_id": stuck, "to": "5511999990000", "message": "hi"}
+            assert (await api.post(SEND, json=text)).status_code == 200
+            refused, _ = await asyncio.wait(waiting, timeout=8)
+        answers = [task.result() for task in refused]
+        assert {answer.json()["code"] for answer in answers if answer.status_code != 200} == {"send_queue_full"}
+        assert all(
+            answer.headers["Retry-After"] and answer.json()["outcome"] == "not_sent"
+            for answer in answers
+            if answer.status_code == 429
+        )
+        assert any(answer.status_code == 429 for answer in answers)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"garbage", "multipart/form-data; boundary=x"), (b"garbage", "multipart/form-data")],
+    ids=["malformed", "no boundary"],
+)
+async def test_a_form_that_cannot_be_read_is_called_so(api: httpx.AsyncClient, content: bytes, kind: str) -> None:
+    answer = await api.post(f"{SEND}/file", content=content, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (422, "invalid_input", "not_sent")
+
+
+async def test_a_limited_token_takes_no_name_of_another_workspace(
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard
+) -> None:
+    headers = {"Authorization": f"Bearer {await token(registry, Scope.MANAGE, workspaces=frozenset({'7'}))}"}
+    wanted = {"workspace_id": 7, "user_id": 1, "session_id": "session-12-8"}
+    answer = await api.post(SESSIONS, json=wanted, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "workspace_forbidden")
+    assert (await api.post(SESSIONS, json={"workspace_id": 8, "user_id": 12})).status_code == 202
+    for own in ({"session_id": "session-1-7"}, {"session_id": "sales", "user_id": 2}):
+        answer = await api.post(SESSIONS, json={"workspace_id": 7, "user_id": 1} | own, headers=headers)
+        assert answer.status_code == 202
+
+
+async def token(registry: Registry, *scopes: Scope, workspaces: frozenset[str] | None = None) -> str:
+    """Make a token and return it."""
+    token_id, text = new_token()
+    made = ApiToken(
+        token_id=token_id, digest=digest_of(text), name="n", scopes=frozenset(scopes), workspaces=workspaces,
+        created_at=utc_now(),
+    )  # fmt: skip
+    await registry.tokens.put(made)
+    await registry.tokens.set_synced()
+    return text
