@@ -290,7 +290,12 @@ async def test_nothing_failed_in_laravel_and_no_secret_is_in_a_log(house: Larave
     async def settled() -> bool:
         return not house.laravel.rows("select * from whatsapp_events where processed_at is null")
 
-    await until("every event is handled", settled)
+    try:
+        await until("every event is handled", settled)
+    except AssertionError as error:
+        jobs = house.laravel.rows("select * from jobs")
+        worker = (house.laravel.home / "worker.log").read_text()
+        raise AssertionError(f"{error}\n{jobs}\n{worker[-3000:]}\n{house.laravel.logs()[-3000:]}") from None
     assert house.laravel.rows("select exception from failed_jobs") == []
     logs = house.laravel.logs() + house.logs() + (house.laravel.home / "worker.log").read_text()
     assert TOKEN not in logs and SECRET not in logs

@@ -25,6 +25,7 @@ return [
         Illuminate\Translation\TranslationServiceProvider::class,
         Illuminate\Validation\ValidationServiceProvider::class,
         Illuminate\View\ViewServiceProvider::class,
+        App\Providers\DatabaseServiceProvider::class,
         App\Providers\RouteServiceProvider::class,
         App\Providers\BlazzServiceProvider::class,
     ],
