@@ -175,6 +175,7 @@ def test_signals_meant_for_the_shard_do_not_end_the_guard(rig: Rig) -> None:
 
 
 def test_a_guard_that_is_killed_is_followed_by_another_that_knows_the_deadlines(rig: Rig) -> None:
+    began = time.monotonic()
     browser, holder = rig.browser(), rig.holder(4.0)
     guard = guard_pid(holder)
     os.kill(guard, signal.SIGKILL)
@@ -186,6 +187,7 @@ def test_a_guard_that_is_killed_is_followed_by_another_that_knows_the_deadlines(
     until("another guard", followed)
     os.kill(holder.pid, signal.SIGSTOP)
     until("the browser is killed", lambda: killed(browser))
+    assert time.monotonic() - began >= 4.0, "killed before its deadline"
 
 
 def test_an_orderly_end_leaves_nothing(rig: Rig) -> None:

@@ -283,9 +283,12 @@ async def test_a_stop_of_a_session_whose_shard_was_killed_is_settled(open_house:
     async with open_house() as house:
         session_id = await house.link("u", random_phone())
         await house.stop("shard_00", signal.SIGKILL)
-        await house.http.post(f"/api/whatsapp/sessions/{session_id}/stop")
+        answer = await house.http.post(f"/api/whatsapp/sessions/{session_id}/stop")
+        assert answer.status_code == 202, answer.text
         await house.start("shard_00")
         await house.status(session_id, "stopped")
+        assert "session_restored" not in house.receiver.kinds(session_id)
+        assert not house.browsers()
 
 
 async def test_a_deleted_sessions_profile_leaves_the_disk(open_house: Open) -> None:
@@ -305,19 +308,24 @@ async def test_a_dead_shards_qr_code_is_not_served(open_house: Open) -> None:
     async with open_house(SHARD_GRACE_MS="60000") as house:
         session_id = await house.create("u")
         await house.status(session_id, "qr")
+        path = f"/api/whatsapp/sessions/{session_id}/qr"
+        assert (await house.http.get(path)).status_code == 200
         await house.stop("shard_00", signal.SIGKILL)
 
-        async def refused() -> bool:
-            answer = await house.http.get(f"/api/whatsapp/sessions/{session_id}/qr")
-            return answer.status_code == 409
+        async def refused() -> dict[str, Any] | None:
+            answer = await house.http.get(path)
+            return answer.json() if answer.status_code == 409 else None
 
-        await until("the code is not served", refused, timeout_s=5)
+        problem = await until("the code is not served", refused, timeout_s=5)
+        assert problem["code"] == "code_not_available"
 
 
 async def test_chromium_knows_none_of_our_secrets(open_house: Open) -> None:
     async with open_house() as house:
         await house.status(await house.create("u"), "qr")
-        for process in house.browsers():
+        browsers = house.browsers()
+        assert browsers
+        for process in browsers:
             environment = "\n".join(f"{name}={value}" for name, value in process.environ().items())
             for secret in (TOKEN, SECRET, house._s3["R2_SECRET_ACCESS_KEY"], house._redis_url):
                 assert secret not in environment and secret not in " ".join(process.info["cmdline"])

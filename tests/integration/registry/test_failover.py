@@ -1,6 +1,7 @@
 """A master dies: nobody is told anything wrong, leases and records go on at the next master."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -36,6 +37,7 @@ def watched() -> Iterator[Watched]:
         yield watched
 
 
+@contextlib.asynccontextmanager
 async def linked(url: str) -> AsyncIterator[RedisLink]:
     async with RedisLink(RedisSettings(REDIS_URL=SecretStr(url), REDIS_TIMEOUT_MS=1000)) as link:
         yield link
@@ -88,7 +90,7 @@ async def goes_on(link: RedisLink, kill: Callable[[], None]) -> None:
 
 
 async def test_a_cluster_goes_on_after_a_master_died(cluster: Cluster) -> None:
-    async for link in linked(cluster.url):
+    async with linked(cluster.url) as link:
         await goes_on(link, lambda: cluster.kill(cluster.masters[0]))
 
 
@@ -97,7 +99,7 @@ async def test_a_dead_master_of_a_cluster_costs_the_leases_of_its_own_sessions_o
         for port in cluster.masters:
             with redis.Redis(port=port) as client:
                 client.config_set("cluster-require-full-coverage", "no")
-        async for link in linked(cluster.url):
+        async with linked(cluster.url) as link:
             leases = Leases(link, ttl_ms=60_000)
             taken = [await leases.acquire(f"s{number}", "h", floor=0) for number in range(30)]
             assert await leases.renew(taken) == [Renewal.KEPT] * 30
@@ -109,12 +111,12 @@ async def test_a_dead_master_of_a_cluster_costs_the_leases_of_its_own_sessions_o
 
 
 async def test_sentinel_leads_to_the_next_master(watched: Watched) -> None:
-    async for link in linked(watched.url):
+    async with linked(watched.url) as link:
         await goes_on(link, lambda: watched.kill(watched.master()))
 
 
 async def test_the_sessions_of_one_shard_are_on_all_masters_of_a_cluster(cluster: Cluster) -> None:
-    async for link in linked(cluster.url):
+    async with linked(cluster.url) as link:
         await held(Leases(link, ttl_ms=TTL_MS))
         counts = {node.name: await link.text.dbsize(target_nodes=node) for node in link.text.get_primaries()}
         assert len(counts) == 3

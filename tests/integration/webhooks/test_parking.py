@@ -10,6 +10,7 @@ from daemon.registry.dead_letters import DeadLetters
 from daemon.registry.link import RedisLink
 from daemon.registry.outbox import EndpointCounts, Outbox
 from daemon.registry.parked import Parked
+from daemon.webhooks.endpoint import PARALLEL_POSTS
 from daemon.webhooks.schedule import RetrySchedule
 from tests.integration.webhooks.conftest import Publish, Start
 from tests.integration.webhooks.receiver import Behaviour, Delivery, Receiver, accept, until
@@ -23,6 +24,19 @@ def refuse_session(session_id: str, status: int = 500, **headers: str) -> Behavi
         return web.Response(status=status if refused else 200, headers=headers if refused else None)
 
     return behave
+
+
+def hang_sessions(receiver: Receiver, prefix: str) -> asyncio.Event:
+    """Have the receiver answer nothing for these sessions until the returned event is set."""
+    released = asyncio.Event()
+
+    async def behave(_request: web.Request, delivery: Delivery) -> web.StreamResponse:
+        if delivery.session_id.startswith(prefix):
+            await released.wait()
+        return web.Response()
+
+    receiver.behave = behave
+    return released
 
 
 async def counts_of(outbox: Outbox) -> EndpointCounts:
@@ -211,16 +225,43 @@ async def test_a_receiver_that_resets_for_all_is_probed_one_at_a_time_and_then_g
         assert receiver.numbers(f"s{session}") == [session, session + 20, session + 40]
 
 
-async def test_sessions_that_hang_leave_room_for_others(receiver: Receiver, publish: Publish, start: Start) -> None:
-    async def hang(_request: web.Request, delivery: Delivery) -> web.StreamResponse:
-        if delivery.session_id.startswith("bad"):
-            await asyncio.sleep(30)
-        return web.Response()
-
-    receiver.behave = hang
+async def test_sessions_that_hang_hold_up_nobody_else(receiver: Receiver, publish: Publish, start: Start) -> None:
+    released = hang_sessions(receiver, "bad")
     for n in range(3):
         await publish(f"bad{n}", n)
-    async with start(WEBHOOK_TIMEOUT_MS=150):
+    # Much longer than anybody here waits: whoever had to wait for one of them would be late.
+    async with start(WEBHOOK_TIMEOUT_MS=60_000):
+        await until(lambda: receiver.open_now == 3, "all three hang")
         for n in range(30):
             await publish(f"good{n % 3}", n)
-            await until(lambda n=n: len(receiver.taken) == n + 1, "taken at once")  # type: ignore[misc]
+            await until(lambda n=n: len(receiver.taken) == n + 1, "taken beside them", limit_s=20)  # type: ignore[misc]
+        assert receiver.open_now == 3
+        released.set()
+    assert [receiver.numbers(f"good{n}") for n in range(3)] == [list(range(n, 30, 3)) for n in range(3)]
+
+
+async def test_parked_sessions_that_hang_take_no_more_than_their_part_of_the_posts(
+    outbox: Outbox, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    async def refuse(_request: web.Request, delivery: Delivery) -> web.StreamResponse:
+        return web.Response(status=500 if delivery.session_id.startswith("bad") else 200)
+
+    receiver.behave = refuse
+    parked_count = PARALLEL_POSTS + 4
+    async with start():
+        for n in range(parked_count):
+            await publish(f"bad{n}", n)
+            await publish("good", n)
+        await parked_events(outbox, parked_count)
+        await until(lambda: len(receiver.taken) == parked_count, "the good session's events")
+    released = hang_sessions(receiver, "bad")
+    receiver.open_most = 0
+    async with start(WEBHOOK_TIMEOUT_MS=60_000):
+        await until(lambda: receiver.open_now == 4, "some are tried again, and hang")
+        for n in range(parked_count, parked_count + 10):
+            await asyncio.sleep(0.05)  # as long as between two looks at what is due
+            await publish("good", n)
+            await until(lambda n=n: len(receiver.taken) == n + 1, "taken beside them", limit_s=20)  # type: ignore[misc]
+        assert receiver.open_most == 5  # four that hang, and the good one
+        released.set()
+    assert receiver.numbers("good") == list(range(parked_count + 10))

@@ -52,5 +52,7 @@ def test_a_living_chromiums_lock_stays(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_no_lock_is_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "Default").mkdir()
     clear_stale_lock(tmp_path)
     clear_stale_lock(tmp_path / "not made yet")
+    assert _left(tmp_path) == ["Default"]

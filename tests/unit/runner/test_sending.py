@@ -59,9 +59,11 @@ async def test_a_stop_ends_the_pauses() -> None:
     queue, stop = _queue(60_000), asyncio.get_running_loop().create_future()
     await _one(queue, stop)
     late = [asyncio.create_task(_one(queue, stop)) for _ in range(3)]
-    await asyncio.sleep(0)
+    done, _ = await asyncio.wait(late, timeout=0.1)
+    assert not done
     stop.set_result(None)
-    await asyncio.wait_for(asyncio.gather(*late), 5)
+    done, _ = await asyncio.wait(late, timeout=5)
+    assert done == set(late)
 
 
 async def _one(queue: SendQueue, stop: "asyncio.Future[None]") -> None:
