@@ -6,29 +6,16 @@ what WhatsApp itself declared ended.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from daemon.core.errors import (
-    BlazzError,
-    BrowserError,
-    DiskLowError,
-    ObjectStoreUnavailableError,
-    RedisUnavailableError,
-    SendQueueFullError,
-    SessionNotFoundError,
-    ShardUnavailableError,
-    StaleTokenError,
-)
+from daemon.core.errors import SessionNotFoundError, StaleTokenError
 from daemon.core.logs import bind_ids
-from daemon.core.loops import cancel_all, first_done
+from daemon.core.loops import cancel_all
 from daemon.registry.leases import Lease
-from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
-from daemon.sessions.copies import awaits_rollback
+from daemon.sessions.commands import Command, Reply
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import SessionState
@@ -39,43 +26,20 @@ from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
 from shards.granting import take_lease
 from shards.publisher import Publisher
-from shards.restore.restored import Restored
 from shards.restore.restorer import Restorer
 from shards.runner.beginning import NotNow, look_again
-from shards.runner.ending import (
-    COPIES_DAMAGED,
-    LOGGED_OUT,
-    LOGIN_NOT_ACCEPTED,
-    NOTHING_TO_RESTORE,
-    Ending,
-    Lived,
-    Stop,
-    ending_of_failure,
-    ending_of_silence,
-    ending_of_stop,
-)
-from shards.runner.engine import OpenPage
+from shards.runner.command_turns import Begin, CommandTurns
+from shards.runner.ending import Ending, Stop
 from shards.runner.finish import Run, finish
+from shards.runner.life import Life
 from shards.runner.notes import SessionNotes
-from shards.runner.orders import Orders, not_done
-from shards.runner.refusal import tell_refused
 from shards.runner.regaining import Regaining
-from shards.runner.sending import SendQueue
 from shards.runner.turn import wait_for_turn
-from shards.runner.watch import PageWatch
 
 log = structlog.get_logger()
 
 _DRAIN_EVENTS_S = 5.0
-_LOGOUT_ENDS_S = 20.0
 _AFTER_FENCE_S = 1.0
-_SETTLE_BEFORE_STOP_S = 10.0
-_PARALLEL_READS = 4
-_WAIT_PART = 0.7
-"""How much of the time that a request waits may pass in the queue; the rest is for the sending itself."""
-
-Begin = Callable[[], Awaitable[Reply | None]]
-"""Claims a command when its turn has come; returns the reply if it must not be carried out any more."""
 
 
 class SessionRunner:
@@ -87,7 +51,6 @@ class SessionRunner:
         self._profile_dir = shard.layout.profile_dir(record.session_id)
         self._browser = shard.engine.browser(record.session_id, self._profile_dir)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
-        self._ended = asyncio.Event()
         self._ending: Ending | None = None
         self._slot: Slot | None = None
         self._marked_void = 0
@@ -95,11 +58,7 @@ class SessionRunner:
         self._task: asyncio.Task[None] | None = None
         self._run: Run | None = None
         self._regaining: Regaining | None = None
-        self._orders: Orders | None = None
-        self._one_order = asyncio.Lock()
-        self._reading = asyncio.Semaphore(_PARALLEL_READS)
-        waited_s = shard.settings.coordinator.command_timeout_ms / 1000
-        self._sending = SendQueue(shard.settings.send, wait_max_s=waited_s * _WAIT_PART)
+        self._turns = CommandTurns(shard.settings, self._stop)
         self.serial = record.serial
         self.pause_s = 0.0
         """How long to wait before the session may be run again."""
@@ -145,43 +104,8 @@ class SessionRunner:
             await self._shard.registry.leases.mark_lost(self._run.lease)
 
     async def carry_out(self, command: Command, begin: Begin) -> Reply:
-        """Carry out a command when its turn has come.
-
-        Messages are sent one after another in the order in which they came; what only reads runs beside.
-        """
-        match command.kind:
-            case CommandKind.SEND:
-                full_for_s = self._sending.full_for_s()
-                if full_for_s is not None:
-                    return await begin() or not_done(
-                        SendQueueFullError.code, "too many messages of the session wait", retry_after_s=full_for_s
-                    )
-                async with self._sending.turn(self._stop):
-                    return await self._carry_out(command, begin)
-            case CommandKind.FIND_NUMBER | CommandKind.GET_MEDIA:
-                async with self._reading:
-                    return await self._carry_out(command, begin)
-            case _:
-                async with self._one_order:
-                    reply = await self._carry_out(command, begin)
-        if command.kind is CommandKind.LOGOUT and reply.outcome is not Outcome.NOT_DONE:
-            # The session ends as soon as the page shows the logout, which may cut off the page's own answer.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOGOUT_ENDS_S):
-                    await self._ended.wait()
-            if self._ending is LOGGED_OUT:
-                return Reply(outcome=Outcome.DONE)
-        return reply
-
-    async def _carry_out(self, command: Command, begin: Begin) -> Reply:
-        """Do it now, unless `begin` says that it must not be begun any more."""
-        refused = await begin()
-        if refused is not None:
-            return refused
-        orders = self._orders
-        if orders is None or self.stopping:
-            return not_done(ShardUnavailableError.code, "the session is starting or stopping")
-        return await orders.carry_out(command)
+        """Carry out a command when its turn has come."""
+        return await self._turns.carry_out(command, begin)
 
     async def run(self) -> None:
         """Run the session until it ends or is asked to stop.
@@ -196,7 +120,7 @@ class SessionRunner:
             self._shard.admission, self._record.session_id, active_at=self._record.active_at, stop=self._stop
         )
         if self._slot is None:
-            self._ended.set()
+            self._turns.over(self._ending)
             return
         try:
             if self.stopping:
@@ -215,7 +139,7 @@ class SessionRunner:
                 task.uncancel()
             self.pause_s = _AFTER_FENCE_S
         finally:
-            self._ended.set()
+            self._turns.over(self._ending)
             self._starting_is_over()
 
     async def _acquire(self) -> Lease:
@@ -274,7 +198,10 @@ class SessionRunner:
             unsaved = found.unsaved if found.unsaved == here else None
             await run.notes.move(SessionState.STARTING, token=lease.token, runs_on=here, unsaved=unsaved)
             await run.notes.show_nothing(always=True)
-            self._ending = await self._live(run)
+            life = Life(
+                self._shard, self._record, run, stop=self._stop, turns=self._turns, on_open=self._starting_is_over
+            )
+            self._ending = await life.live()
             self.pause_s = await finish(self._shard, run, self._ending)
             await publisher.drained(timeout_s=_DRAIN_EVENTS_S)
         except (StaleTokenError, SessionNotFoundError) as error:
@@ -287,117 +214,6 @@ class SessionRunner:
                 await cancel_all([telling])
             finally:
                 publisher.close()
-
-    async def _live(self, run: Run) -> Ending:
-        """Restore and run; tries an older copy once if WhatsApp does not take the newest."""
-        try:
-            restored = await run.restorer.restore(self._profile_dir)
-            lived = await self._live_once(run, restored)
-            if lived.refused and restored.order is not None and not self.stopping:
-                older = await run.restorer.restore(self._profile_dir, older_than=restored.order)
-                await tell_refused(run.publisher, restored, trying_older=older.order is not None)
-                if older.order is not None:
-                    lived = await self._live_once(run, older)
-            if lived.refused and awaits_rollback(self._record):
-                # WhatsApp refused what was chosen, and was not asked about what is newer: that must not become void.
-                return LOGIN_NOT_ACCEPTED
-            return lived.ending
-        except (StaleTokenError, SessionNotFoundError):
-            raise
-        except (RedisUnavailableError, ObjectStoreUnavailableError, DiskLowError) as error:
-            if self._record.reason != error.code:
-                log.warning("session waits", code=error.code, error=str(error), hint=error.hint or None)
-            await self._browser.discard()
-            return ending_of_silence(error.code)
-        except BlazzError as error:
-            log.error("session failed", code=error.code, error=str(error), hint=error.hint)
-            await self._browser.discard()
-            return ending_of_failure(error.code)
-
-    async def _live_once(self, run: Run, restored: Restored) -> Lived:
-        log.info("profile ready", source=restored.source, order=restored.order)
-        record = run.notes.record
-        if restored.source is None and record.paired and not record.scan_allowed:
-            return Lived(ending=COPIES_DAMAGED if restored.damaged else NOTHING_TO_RESTORE)
-        run.copier.begin_above(restored.order)
-        opened = await self._open(restored)
-        if opened is None:
-            return Lived(ending=await self._stopped())
-        self._starting_is_over()
-        watch = self._watch(run, opened, restored)
-        self._orders = Orders(
-            opened.page,
-            run.notes,
-            run.publisher,
-            run.backups,
-            self._shard.registry,
-            max_media_bytes=self._shard.settings.send.max_media_bytes,
-        )
-        try:
-            ending = await first_done(
-                watch.run(),
-                watch.pump(),
-                self._stopped_and_settled(watch, restored),
-                self._lost(opened),
-                self._back_up(watch, run.backups),
-            )
-        finally:
-            self._orders = None
-        if not (ending.backup and watch.logged_in):
-            await self._browser.discard()
-        return Lived(ending=ending, logged_in=watch.logged_in)
-
-    async def _open(self, restored: Restored) -> OpenPage | None:
-        """Open the page, or return None when a stop came first and nothing of a login can have happened yet.
-
-        A restored page may log in as soon as its scripts run, and what it has then done must not be thrown away; an
-        empty profile has nothing to lose, so its stop does not wait.
-        """
-        if self.stopping:
-            return None
-        if restored.source is not None:
-            return await self._browser.open(restored)
-        opened = await first_done(self._opened(restored), self._stopped())
-        if isinstance(opened, Ending):
-            await self._browser.discard()
-            return None
-        return opened
-
-    async def _opened(self, restored: Restored) -> OpenPage | Ending:
-        return await self._browser.open(restored)
-
-    def _watch(self, run: Run, opened: OpenPage, restored: Restored) -> PageWatch:
-        browser = self._shard.settings.browser
-        return PageWatch(
-            opened.page,
-            run.notes,
-            run.publisher,
-            restored,
-            on_login=run.backups.on_login,
-            sync_timeout_s=browser.sync_timeout_ms / 1000,
-            boot_timeout_s=browser.start_timeout_ms / 1000,
-        )
-
-    async def _stopped(self) -> Ending:
-        return ending_of_stop(await asyncio.shield(self._stop))
-
-    async def _stopped_and_settled(self, watch: PageWatch, restored: Restored) -> Ending:
-        """Return the ending of a stop; a restored page first gets the time to finish the login that it has begun."""
-        ending = await self._stopped()
-        if restored.source is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SETTLE_BEFORE_STOP_S):
-                    await watch.settled.wait()
-        return ending
-
-    async def _lost(self, opened: OpenPage) -> Ending:
-        reason = await asyncio.shield(opened.lost)
-        raise BrowserError(f"Chromium is lost: {reason}", last_words=opened.last_words or None)
-
-    async def _back_up(self, watch: PageWatch, backups: BackupKeeper) -> Ending:
-        await watch.authenticated.wait()
-        await backups.run(watch.connected)
-        raise AssertionError("the backup loop does not end")
 
     def _starting_is_over(self) -> None:
         if self._slot is not None:

@@ -49,7 +49,7 @@ CONSTANTS: Mapping[str, float] = {
     "shards.runner.finish._WAIT_FOR_STORE_S": 0.4,
     "shards.runner.runner._AFTER_FENCE_S": 0.2,
     "shards.runner.runner._DRAIN_EVENTS_S": 0.5,
-    "shards.runner.runner._SETTLE_BEFORE_STOP_S": 2.0,
+    "shards.runner.life._SETTLE_BEFORE_STOP_S": 2.0,
     "shards.runner.beginning._UNSAVED_PAUSE_S": 0.5,
     "shards.runner.watch._LOOK_INTERVAL_S": 0.5,
     "shards.runner.watch._QR_MUST_STAY_S": 1.0,
