@@ -12,6 +12,7 @@ import click
 
 from daemon.cli.client import Coordinator, CoordinatorUnavailableError, RefusedError
 from daemon.cli.failing import report
+from daemon.cli.options import AS_JSON
 from daemon.core.exit_codes import ExitCode
 
 _PATH = "/api/whatsapp/send"
@@ -32,7 +33,7 @@ _KINDS = ("image", "video", "audio", "voice", "document")
 @click.option("--react", nargs=2, metavar="MESSAGE_ID EMOJI", help='React to a message; "" takes it back.')
 @click.option("--reply-to", help="Id of the message to quote.")
 @click.option("--key", help="Idempotency-Key: the same key never sends twice. A new one by default.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the API says, as JSON.")
+@AS_JSON
 def send(
     session_id: str,
     to: str,

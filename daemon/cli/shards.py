@@ -9,6 +9,7 @@ from rich.table import Table
 
 from daemon.cli.client import Coordinator
 from daemon.cli.following import NotFinishedError, Step, follow
+from daemon.cli.options import AS_JSON
 from daemon.cli.tables import print_table
 from daemon.core.exit_codes import ExitCode
 
@@ -18,7 +19,6 @@ _REASONS = {
     "shards_full": "the other shards are full",
     "unsaved_state": "the newest state of a session is on this shard's disk only, until the object store takes it",
 }
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print what the API says, as JSON.")
 
 
 @click.group()
@@ -27,7 +27,7 @@ def shards() -> None:
 
 
 @shards.command("list")
-@_AS_JSON
+@AS_JSON
 def list_all(as_json: bool) -> None:
     """List all shards."""
     with Coordinator() as coordinator:
@@ -45,7 +45,7 @@ def list_all(as_json: bool) -> None:
 
 @shards.command()
 @click.argument("name")
-@_AS_JSON
+@AS_JSON
 def show(name: str, as_json: bool) -> None:
     """Show one shard."""
     with Coordinator() as coordinator:
@@ -65,7 +65,7 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--no-wait", is_flag=True, help="Ask for it and do not follow it.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Follow it for so many seconds only.")
-@_AS_JSON
+@AS_JSON
 def drain(name: str, no_wait: bool, timeout_s: float | None, as_json: bool) -> None:
     """Give a shard's sessions to the others, each with a last backup, and place nothing on it until undrain."""
     with Coordinator() as coordinator:
@@ -80,7 +80,7 @@ def drain(name: str, no_wait: bool, timeout_s: float | None, as_json: bool) -> N
 
 @shards.command()
 @click.argument("name")
-@_AS_JSON
+@AS_JSON
 def undrain(name: str, as_json: bool) -> None:
     """Have a shard take sessions again."""
     with Coordinator() as coordinator:

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from daemon.cli.client import Coordinator
 from daemon.cli.following import Step, follow
+from daemon.cli.options import AS_JSON
 from daemon.cli.tables import print_table
 
 _PATH = "/api/whatsapp/webhooks"
 _PAGE = 500
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print what the API says, as JSON.")
 _ENDPOINT = click.option("--endpoint", help="Only of this endpoint.")
 _SESSION = click.option("--session", "session_id", help="Only of this session.")
 _EVENT = click.option("--event", help="Only events of this name.")
@@ -26,7 +26,7 @@ def webhooks() -> None:
 
 
 @webhooks.command("list")
-@_AS_JSON
+@AS_JSON
 def list_all(as_json: bool) -> None:
     """List the endpoints, how they do, and how much waits for them."""
     with Coordinator() as coordinator:
@@ -46,7 +46,7 @@ def list_all(as_json: bool) -> None:
 @_SESSION
 @_EVENT
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most to list.")
-@_AS_JSON
+@AS_JSON
 def dead(
     letter_id: str | None, endpoint: str | None, session_id: str | None, event: str | None, limit: int, as_json: bool
 ) -> None:
@@ -80,7 +80,7 @@ def dead(
 @_ENDPOINT
 @_SESSION
 @_EVENT
-@_AS_JSON
+@AS_JSON
 def redrive(
     letter_ids: tuple[str, ...],
     everything: bool,
@@ -105,7 +105,7 @@ def redrive(
 
 @webhooks.command()
 @click.argument("name")
-@_AS_JSON
+@AS_JSON
 def resume(name: str, as_json: bool) -> None:
     """Deliver again to an endpoint that was paused."""
     with Coordinator() as coordinator:
@@ -115,7 +115,7 @@ def resume(name: str, as_json: bool) -> None:
 
 @webhooks.command()
 @click.argument("name")
-@_AS_JSON
+@AS_JSON
 def test(name: str, as_json: bool) -> None:
     """Post a signed event `test` to an endpoint now. Ends with 1 when it is not taken."""
     with Coordinator() as coordinator:

@@ -215,10 +215,12 @@ async def test_the_coordinator_may_die_and_nothing_is_lost(open_house: Open, red
 
 
 async def test_a_login_ended_while_the_shard_was_down_tries_an_older_copy_and_then_says_so(open_house: Open) -> None:
-    async with open_house() as house:
+    # Full Chromium, because it always ends by itself: headless-shell sometimes traps at its end, and the profile that
+    # it then leaves is rightly not what the next start begins from.
+    async with open_house(CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
         phone = random_phone()
         session_id = await house.link("u", phone)
-        await house.stop("shard_00")
+        assert await house.stop("shard_00") == 0
         await house.phone("revoke", phone=phone)
         await house.start("shard_00")
         shown = await house.status(session_id, "disconnected")
