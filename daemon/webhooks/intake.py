@@ -44,9 +44,11 @@ class Intake:
     async def _next(self, held: Collection[str], room: int) -> list[Waiting]:
         if not self._caught_up:
             await self._join()
+            # Those held now: one whose acknowledgement overtakes the answer below is let go before the answer is read.
+            ours = frozenset(held)
             # What we hold is among the oldest unacknowledged, so asking for the maximum reaches past it.
             oldest = await self._outbox.reclaim(self._endpoint, self._held_max)
-            left = [waiting for waiting in oldest if waiting.entry_id not in held]
+            left = [waiting for waiting in oldest if waiting.entry_id not in ours]
             if left:
                 return left[:room]
             self._caught_up = True

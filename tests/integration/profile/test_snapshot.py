@@ -39,7 +39,7 @@ def opened_files() -> Iterator[list[str]]:
 
 async def test_a_clean_snapshot_has_everything_even_what_is_written_late(open_page: Open, tmp_path: Path) -> None:
     profile = tmp_path / "profile"
-    async with open_page(profile) as page:
+    async with open_page(profile, lean=False) as page:
         await page.run("login()")
         await page.run("localStorage.setItem('last', '7')")
         await page.run("document.cookie = 'seen=yes; max-age=9999'")
