@@ -41,8 +41,13 @@ async def begin(port: str, *words: str) -> asyncio.subprocess.Process:
     }  # fmt: skip
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "daemon.cli", "shards", *words, cwd="/", env=environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, preexec_fn=heed_interrupts,
     )  # fmt: skip
+
+
+def heed_interrupts() -> None:
+    """As at a terminal: tests that run in a shell's background inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def said(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
