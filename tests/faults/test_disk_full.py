@@ -76,6 +76,16 @@ class OnSmallDisk:
 
         await until(f"the session waits for {reasons}", probe, timeout_s=90)
 
+    async def killed(self) -> None:
+        """Kill the shard while it writes nothing, and wait until its browsers hold nothing of the disk any more."""
+        await self.nothing_half_written()
+        await self.house.stop(SHARD, signal.SIGKILL)
+
+        async def probe() -> bool:
+            return not self.house.browsers()
+
+        await until("the browsers are gone", probe)
+
     async def nothing_half_written(self) -> None:
         """Wait until the temporary places are empty."""
 
@@ -185,7 +195,7 @@ async def test_a_disk_that_runs_full_in_a_restore_leaves_nothing_half_written(
         house, session_id = session.house, session.session_id
         for count, leave_bytes in enumerate((200_000, 20_000, 0), 1):
             await session.settled()
-            await house.stop(SHARD, signal.SIGKILL)
+            await session.killed()
             before = await session.newest()
             if source == "r2":
                 redis.Redis.from_url(redis_url).delete(keys.hot_copy(session_id))
