@@ -88,7 +88,10 @@ def mariadb_server() -> Iterator[DatabaseServer]:
     assert binary is not None, "MariaDB is not installed: run bin/setup --tests"
     with tempfile.TemporaryDirectory(prefix="my-", dir="/tmp") as folder:
         Path(folder, "data").mkdir()
-        common = [binary, "--no-defaults", f"--datadir={folder}/data", "--innodb-buffer-pool-size=8M",
+        Path(folder, "tmp").mkdir()
+        # A server that starts removes the temporary tables that it finds in its tmpdir, also those of another one.
+        common = [binary, "--no-defaults", f"--datadir={folder}/data", f"--tmpdir={folder}/tmp",
+                  "--innodb-buffer-pool-size=8M",
                   "--innodb-log-file-size=4M", *(["--user=root"] if os.geteuid() == 0 else [])]  # fmt: skip
         tables = f"CREATE DATABASE mysql;\nUSE mysql;\n{_MARIADB_SQL.read_text()}"
         _run([*common, "--bootstrap"], stdin=tables)
