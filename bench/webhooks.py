@@ -169,7 +169,7 @@ def _rss_bytes() -> int:
 
 @contextlib.asynccontextmanager
 async def _delivering(link: RedisLink, url: str, more: Path | None) -> AsyncIterator[tuple[Outbox, _Watch]]:
-    values: dict[str, Any] = {"LARAVEL_WEBHOOK": f"{url}/hook", "LARAVEL_WEBHOOK_KEY": _KEY}
+    values: dict[str, Any] = {"LARAVEL_WEBHOOK": f"{url}/hook", "LARAVEL_WEBHOOK_SECRET": _KEY}
     settings = WebhookSettings.model_validate(values | ({"WEBHOOKS_FILE": str(more)} if more else {}))
     outbox = Outbox(link)
     dispatcher = WebhookDispatcher(outbox, Parked(link, outbox), settings, Configured(settings))
