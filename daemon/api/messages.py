@@ -1,6 +1,7 @@
 """Sending, with a plain answer to "did it go out?" in every case, and what belongs to messages of a session."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
@@ -39,7 +40,6 @@ from daemon.api.sending import (
 from daemon.api.sessions import SESSIONS_PATH
 from daemon.core.errors import (
     ActionFailedError,
-    BlazzError,
     IdempotencyKeyReusedError,
     InvalidInputError,
     MediaNotFoundError,
@@ -56,6 +56,7 @@ from daemon.core.errors import (
 )
 from daemon.core.ids import PHONE_PATTERN, session_id_for
 from daemon.sessions.outgoing import MediaKind
+from daemon.sessions.record import SessionRecord
 
 router = APIRouter(tags=["messages"], dependencies=[Security(documented_bearer)])
 
@@ -97,8 +98,8 @@ async def send_message(body: SendMessage, directory: DirectoryOf, request: Reque
         ready = prepared(body, limit_bytes)
     else:
         ready = await asyncio.to_thread(prepared, body, limit_bytes)
-    session_id = await _session_of(directory, body.session_id, body.workspace_id, body.user_id)
-    return await _send(directory, session_id, body.to, ready, body.reply_to, key)
+    meant = Meant.of(body.session_id, body.workspace_id, body.user_id)
+    return await _send(directory, meant, body.to, ready, body.reply_to, key)
 
 
 @router.post(f"{SEND_PATH}/file", responses=_SENDS)
@@ -131,8 +132,8 @@ async def send_file(
         kind=kind,
         max_media_bytes=limit_bytes,
     )
-    found = await _session_of(directory, session_id, workspace_id, user_id)
-    return await _send(directory, found, to, ready, reply_to, key)
+    meant = Meant.of(session_id, workspace_id, user_id)
+    return await _send(directory, meant, to, ready, reply_to, key)
 
 
 @router.get(
@@ -187,42 +188,51 @@ async def get_media(session_id: SessionIdInPath, message_id: MessageIdInPath, di
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Meant:
+    """The session that a request names: by its id, or by its owner (workspace, user)."""
+
+    session_id: str
+    owner: tuple[str, str] | None = None
+
+    @classmethod
+    def of(cls, session_id: str | None, workspace_id: str | None, user_id: str | None) -> "Meant":
+        """Return what is named in one of the two ways."""
+        if session_id is not None:
+            return cls(session_id=session_id)
+        owner = (str(workspace_id), str(user_id))
+        return cls(session_id=session_id_for(owner[1], owner[0]), owner=owner)
+
+    def is_this(self, record: SessionRecord) -> bool:
+        """Whether it is this session; `session-1-2-3` can be user 1 of workspace 2-3, or user 1-2 of workspace 3."""
+        return self.owner is None or self.owner == (record.workspace_id, record.user_id)
+
+
 async def _send(
-    directory: SessionDirectory, session_id: str, to: str, ready: Prepared, reply_to: str | None, key: str | None
+    directory: SessionDirectory, meant: Meant, to: str, ready: Prepared, reply_to: str | None, key: str | None
 ) -> SentBody:
-    sent = await directory.send(
-        session_id, to=chat_id(to), content=ready.content, reply_to=reply_to, body=ready.body, key=key
-    )
+    try:
+        sent = await directory.send(
+            meant.session_id,
+            to=chat_id(to),
+            content=ready.content,
+            reply_to=reply_to,
+            body=ready.body,
+            key=key,
+            seen=meant.is_this,
+        )
+    except SessionNotFoundError as error:
+        if meant.owner is not None:
+            error.hint = "a session with an id of its own is addressed by session_id"
+        raise
     return SentBody(
         message_id=sent.message_id,
-        session_id=session_id,
+        session_id=meant.session_id,
         outcome="sent",
         ack=sent.ack,
         timestamp=_instant(sent.timestamp),
         replayed=sent.replayed,
     )
-
-
-async def _session_of(
-    directory: SessionDirectory, session_id: str | None, workspace_id: str | None, user_id: str | None
-) -> str:
-    """Return the id of the session that is meant; an error here is before any sending.
-
-    The owner is compared, because `session-1-2-3` can be user 1 of workspace 2-3 or user 1-2 of workspace 3.
-    """
-    if session_id is not None:
-        return session_id
-    workspace_id, user_id = str(workspace_id), str(user_id)
-    try:
-        record = await directory.get(session_id_for(user_id, workspace_id))
-    except BlazzError as error:
-        error.ids.setdefault("outcome", "not_sent")
-        raise
-    if (record.workspace_id, record.user_id) != (workspace_id, user_id):
-        raise SessionNotFoundError(
-            "no session of this workspace and user", hint="a session with an id of its own is addressed by session_id"
-        )
-    return record.session_id
 
 
 def _checked(kind: TypeAdapter[str], value: str, what: str) -> str:

@@ -1,6 +1,6 @@
 """What the API needs of the rest of the house, as protocols: the directory of sessions is given to `build_app`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,6 +115,7 @@ class SessionDirectory(Protocol):
         reply_to: str | None = None,
         body: bytes | None = None,
         key: str | None = None,
+        seen: Callable[[SessionRecord], bool] = lambda _record: True,
     ) -> SentMessage: ...
     async def send_outcome(self, session_id: str, key: str) -> SendFacts: ...
     async def find_number(self, session_id: str, phone: str) -> str | None: ...

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from daemon.api.caller import Caller
 from daemon.api.errors import ForbiddenError, WorkspaceForbiddenError
-from daemon.api.ports import SessionDirectory, SessionPage
+from daemon.api.ports import SentMessage, SessionDirectory, SessionPage
 from daemon.core.errors import SessionNotFoundError
 from daemon.core.ids import check_id, session_id_for
 from daemon.sessions.record import SessionRecord
@@ -60,6 +60,16 @@ class WorkspaceDirectory:
             # The same words as for one that is not there.
             raise SessionNotFoundError("no such session", session_id=session_id)
         return record
+
+    async def send(
+        self, session_id: str, *, seen: Callable[[SessionRecord], bool] = lambda _record: True, **message: Any
+    ) -> SentMessage:
+        """Send from a session in one of the workspaces; the inner one knows what is certain where there is none."""
+
+        def seen_here(record: SessionRecord) -> bool:
+            return self._caller.sees(record.workspace_id) and seen(record)
+
+        return await self._inner.send(session_id, seen=seen_here, **message)
 
     async def create(
         self,

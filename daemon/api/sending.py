@@ -123,7 +123,9 @@ class SendOutcome(BaseModel):
 
     session_id: str = Field(examples=["session-12-7"])
     outcome: SendState = Field(description="`pending`: a request tries it right now.")
-    message_id: str = Field(description="Whole once it was sent; before, without the chat.")
+    message_id: str | None = Field(
+        description="Whole once it was sent; before, without the chat. Null if Redis may have lost what it knew."
+    )
     ack: int | None = Field(description="When it was sent.")
     timestamp: Instant | None
     code: str | None = Field(description="Why the last try failed.", examples=[None])

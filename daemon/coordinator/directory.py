@@ -4,7 +4,7 @@ Every action writes what is wanted and returns; shards and the reconcile loop ma
 and be answered (send, pairing code, logout, backup) goes to the shard as a command.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -250,9 +250,12 @@ class Directory:
         reply_to: str | None = None,
         body: bytes | None = None,
         key: str | None = None,
+        seen: Callable[[SessionRecord], bool] = lambda _record: True,
     ) -> SentMessage:
         """Send a message; see `Messaging.send`."""
-        return await self._messaging.send(session_id, to=to, content=content, reply_to=reply_to, body=body, key=key)
+        return await self._messaging.send(
+            session_id, to=to, content=content, reply_to=reply_to, body=body, key=key, seen=seen
+        )
 
     async def send_outcome(self, session_id: str, key: str) -> SendFacts:
         """Return what is known of an idempotency key; see `Messaging.outcome`."""

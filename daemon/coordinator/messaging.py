@@ -22,6 +22,7 @@ from daemon.core.errors import (
     SendNotFoundError,
     SendQueueFullError,
     SessionNotConnectedError,
+    SessionNotFoundError,
     UnavailableError,
 )
 from daemon.core.sections import SendSettings
@@ -90,11 +91,23 @@ class Messaging:
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(
-        self, session_id: str, *, to: str, content: Content, reply_to: str | None, body: bytes | None, key: str | None
+        self,
+        session_id: str,
+        *,
+        to: str,
+        content: Content,
+        reply_to: str | None,
+        body: bytes | None,
+        key: str | None,
+        seen: Callable[[SessionRecord], bool] = lambda _record: True,
     ) -> SentMessage:
         """Send a message; `body` are the bytes of a file. Every error has the `outcome` in its ids.
 
+        `seen` says whether a session of this id is one that the caller means and may see. It is asked here, because
+        a session that is not there, too, may have sent the message under the same key before.
+
         Raises:
+            SessionNotFoundError: there is none of this id that the caller sees.
             SendInProgressError: another request sends it right now.
             IdempotencyKeyReusedError: the key belongs to another message.
             SessionNotConnectedError, ShardUnavailableError, SendQueueFullError: nobody began to send it.
@@ -112,6 +125,8 @@ class Messaging:
             async with self._in_order(session_id):
                 try:
                     record = await self._find(session_id)
+                    if not seen(record):
+                        raise SessionNotFoundError("no such session", session_id=session_id)
                     asked = fingerprint({"to": to, "reply_to": reply_to, "content": asdict(content) | {"upload": None}})
                     ticket = await self._ticket(session_id, key, asked, wait_s) if key is not None else None
                 except BlazzError as error:
@@ -142,10 +157,21 @@ class Messaging:
         if key is None or isinstance(error, IdempotencyKeyReusedError):
             return SendState.NOT_SENT
         try:
-            facts = await self._registry.sends.get(session_id, key_digest(key))
+            facts = await self._facts(session_id, key)
         except RedisUnavailableError:
             return SendState.UNKNOWN
         return SendState.NOT_SENT if facts is None or facts.state is SendState.NOT_SENT else SendState.UNKNOWN
+
+    async def _facts(self, session_id: str, key: str) -> SendFacts | None:
+        """Return what is known of a key; None only if it was certainly not used while keys are remembered.
+
+        Raises:
+            RedisUnavailableError: nothing is known.
+        """
+        facts = await self._registry.sends.get(session_id, key_digest(key))
+        if facts is None and self._registry.sends.forgets(await self._registry.epochs.read()):
+            return SendFacts(state=SendState.UNKNOWN, message_id=None)
+        return facts
 
     @contextlib.asynccontextmanager
     async def _in_order(self, session_id: str) -> AsyncIterator[None]:
@@ -158,14 +184,13 @@ class Messaging:
     async def _ticket(self, session_id: str, key: str, asked: str, wait_s: float) -> Ticket | SentMessage | None:
         """Return the right to try; or, when it went out before, the message."""
         digest = key_digest(key)
-        epoch = await self._registry.epochs.read()
         begun = await self._registry.sends.begin(
             session_id,
             digest,
             asked,
             message_id_of(session_id, digest, asked),
             hold_ms=round((wait_s + _HOLD_MARGIN_S) * 1000),
-            lost_ms_ago=epoch.age_ms if epoch.lost else None,
+            doubtful=self._registry.sends.forgets(await self._registry.epochs.read()),
         )
         match begun.said:
             case Begun.OTHER:
@@ -185,7 +210,10 @@ class Messaging:
         if facts is None:
             return begun.ticket
         return SentMessage(
-            message_id=facts.sent_id or facts.message_id, ack=facts.ack or 0, timestamp=facts.timestamp, replayed=True
+            message_id=facts.sent_id or str(facts.message_id),
+            ack=facts.ack or 0,
+            timestamp=facts.timestamp,
+            replayed=True,
         )
 
     async def _give(
@@ -270,7 +298,7 @@ class Messaging:
             SendNotFoundError: nothing is remembered: never asked for, or too long ago.
         """
         await self._find(session_id)
-        facts = await self._registry.sends.get(session_id, key_digest(key))
+        facts = await self._facts(session_id, key)
         if facts is None:
             raise SendNotFoundError("nothing is known of this key", session_id=session_id)
         return facts

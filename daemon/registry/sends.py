@@ -6,6 +6,7 @@ from typing import Any
 
 from daemon.core.ids import new_id
 from daemon.registry import keys
+from daemon.registry.epoch import Epoch
 from daemon.registry.link import RedisLink
 from daemon.sessions.sends import SendFacts, SendState, Ticket
 
@@ -47,18 +48,17 @@ class Sends:
         message_id: str,
         *,
         hold_ms: int,
-        lost_ms_ago: int | None = None,
+        doubtful: bool = False,
     ) -> Begin:
         """Get the right to try. `key` is a digest, `asked` the fingerprint, `hold_ms` how long a try may take.
 
-        A try that nobody settled in `hold_ms` may be repeated: nobody knows what became of it. If Redis may have lost
-        data `lost_ms_ago`, and a key would have been remembered since, one that is not known may have been lost.
+        A try that nobody settled in `hold_ms` may be repeated: nobody knows what became of it. `doubtful` says that
+        a key that is not known may have been lost, as `forgets` tells.
 
         Raises:
             RedisUnavailableError: nothing may be sent; the key may be held for `hold_ms`.
         """
         attempt = new_id("try")
-        doubtful = lost_ms_ago is not None and lost_ms_ago < self._keep_ms
         answer = await self._link.run(
             "begin_send",
             [keys.send(session_id, key)],
@@ -74,6 +74,10 @@ class Sends:
                 return Begin(said=Begun.BUSY, wait_ms=int(answer[2]))
         ticket = Ticket(key=key, attempt=attempt, message_id=known["message_id"], doubtful=known["doubtful"] == "1")
         return Begin(said=Begun.TRY, ticket=ticket)
+
+    def forgets(self, epoch: Epoch) -> bool:
+        """Whether a key that is not known may have been used all the same: Redis may have lost it since."""
+        return epoch.lost and epoch.age_ms < self._keep_ms
 
     async def settle(self, session_id: str, ticket: Ticket, facts: SendFacts) -> None:
         """Write how the try ended; one that is no longer the newest changes nothing unless it was sent.

@@ -33,8 +33,8 @@ class SendFacts:
     """What is known of one key. `sent_id`, `ack` and `timestamp` (Unix seconds) are those of a sent message."""
 
     state: SendState
-    message_id: str
-    """Chosen before the first try; without chat."""
+    message_id: str | None
+    """Chosen before the first try; without chat. None if Redis may have lost what it knew of the key."""
     sent_id: str | None = None
     ack: int | None = None
     timestamp: int | None = None

@@ -1,6 +1,7 @@
 """What is said of a message that may have gone out before: never "certainly not", whoever refuses the next try."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -26,11 +27,26 @@ async def connected(api: httpx.AsyncClient, shard: AnsweringShard, user: int = 1
     return session_id
 
 
-async def send(api: httpx.AsyncClient, session_id: str, **headers: str) -> tuple[int, str, str]:
-    body = {"session_id": session_id, "to": "+5511999990000", "message": "x"}
-    answer = await api.post(SEND, json=body, headers=KEY | headers)
-    said: dict[str, Any] = answer.json()
-    return answer.status_code, said.get("code", ""), said["outcome"]
+@pytest.fixture(params=["session_id", "workspace_id and user_id"])
+def by_owner(request: pytest.FixtureRequest) -> bool:
+    """Which way the tests that use `send` name the session."""
+    return bool(request.param != "session_id")
+
+
+Send = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def send(api: httpx.AsyncClient, by_owner: bool) -> Send:
+    async def call(session_id: str, *, key: bool = True, **headers: str) -> tuple[int, str, str]:
+        _, user, workspace = session_id.split("-")
+        named = {"workspace_id": workspace, "user_id": user} if by_owner else {"session_id": session_id}
+        body = named | {"to": "+5511999990000", "message": "x"}
+        answer = await api.post(SEND, json=body, headers=(KEY if key else {}) | headers)
+        said: dict[str, Any] = answer.json()
+        return answer.status_code, said.get("code", ""), said["outcome"]
+
+    return call
 
 
 async def known(api: httpx.AsyncClient, session_id: str) -> str:
@@ -38,45 +54,96 @@ async def known(api: httpx.AsyncClient, session_id: str) -> str:
 
 
 async def test_a_try_that_redis_refuses_after_a_doubtful_one_is_unknown(
-    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard, send: Send
 ) -> None:
     session_id, shard.reply = await connected(api, shard), None
-    assert (await send(api, session_id))[1:] == ("outcome_unknown", "unknown")
+    assert (await send(session_id))[1:] == ("outcome_unknown", "unknown")
     await registry.link.text.execute_command("CLIENT", "PAUSE", "4000", "ALL")
-    assert await send(api, session_id) == (503, "redis_unavailable", "unknown")
+    assert await send(session_id) == (503, "redis_unavailable", "unknown")
     await asyncio.sleep(4)
     assert await known(api, session_id) == "unknown"
 
 
-async def test_a_try_after_the_session_was_deleted_is_unknown_and_a_first_one_is_not_sent(
-    api: httpx.AsyncClient, shard: AnsweringShard
+async def test_redis_gone_before_the_session_was_found_is_certainly_not_sent_without_a_key(
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard, send: Send
 ) -> None:
-    assert await send(api, "session-none-7") == (404, "session_not_found", "not_sent")
+    session_id = await connected(api, shard)
+    await registry.link.text.execute_command("CLIENT", "PAUSE", "4000", "ALL")
+    assert await send(session_id, key=False) == (503, "redis_unavailable", "not_sent")
+
+
+async def test_a_try_after_the_session_was_deleted_is_unknown_and_a_first_one_is_not_sent(
+    api: httpx.AsyncClient, shard: AnsweringShard, send: Send
+) -> None:
+    assert await send("session-none-7") == (404, "session_not_found", "not_sent")
     session_id, shard.reply = await connected(api, shard), None
-    await send(api, session_id)
+    await send(session_id)
     assert (await api.delete(f"{SESSIONS}/{session_id}")).status_code == 204
-    assert await send(api, session_id) == (404, "session_not_found", "unknown")
+    assert await send(session_id) == (404, "session_not_found", "unknown")
 
 
 async def test_a_key_that_redis_may_have_lost_is_never_called_not_sent(
-    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard, send: Send
 ) -> None:
     session_id, shard.reply = await connected(api, shard), SENT
-    assert await send(api, session_id) == (200, "", "sent")
+    assert await send(session_id) == (200, "", "sent")
     for key in [key async for key in registry.link.text.scan_iter("*send*")]:
         await registry.link.text.delete(key)
     await registry.link.text.hset(keys.EPOCH, "lost", "1")  # as a Redis that was set back says it
     await shard.show(session_id, SessionState.SYNCING)
-    assert await send(api, session_id) == (409, "session_not_connected", "unknown")
+    assert await send(session_id) == (409, "session_not_connected", "unknown")
     assert await known(api, session_id) == "unknown"
+    await registry.link.text.delete(keys.record(session_id))
+    for key in [key async for key in registry.link.text.scan_iter("*send*")]:
+        await registry.link.text.delete(key)
+    assert await send(session_id) == (404, "session_not_found", "unknown")
+    assert await send(session_id, key=False) == (404, "session_not_found", "not_sent")
+
+
+async def test_what_is_known_of_a_key_that_redis_may_have_lost_is_that_nobody_knows(
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard
+) -> None:
+    session_id = await connected(api, shard)
+    path = f"{SESSIONS}/{session_id}/sends/k"
+    assert (await api.get(path)).status_code == 404
+    await registry.link.text.hset(keys.EPOCH, "lost", "1")
+    answer = await api.get(path)
+    assert (answer.status_code, answer.json()["outcome"], answer.json()["message_id"]) == (200, "unknown", None)
+
+
+async def test_a_limited_token_hears_what_is_certain_and_nothing_of_other_workspaces(
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard, send: Send
+) -> None:
+    session_id, shard.reply = await connected(api, shard), None
+    mine = {"Authorization": f"Bearer {await token(registry, Scope.SEND, workspaces=frozenset({'7'}))}"}
+    other = {"Authorization": f"Bearer {await token(registry, Scope.SEND, workspaces=frozenset({'8'}))}"}
+    for who in (mine, other):
+        assert await send("session-none-7", **who) == (404, "session_not_found", "not_sent")
+    assert await send(session_id, **other) == (404, "session_not_found", "not_sent")
+    assert (await send(session_id, **mine))[1:] == ("outcome_unknown", "unknown")
+    assert (await api.delete(f"{SESSIONS}/{session_id}")).status_code == 204
+    assert await send(session_id, **mine) == (404, "session_not_found", "unknown")
+
+
+async def test_a_message_never_leaves_from_the_account_of_another_owner(
+    api: httpx.AsyncClient, shard: AnsweringShard
+) -> None:
+    await api.post(SESSIONS, json={"workspace_id": "3", "user_id": "1-2"})
+    await shard.show("session-1-2-3", SessionState.CONNECTED)
+    shard.reply = SENT
+    body = {"to": "+5511999990000", "message": "x"}
+    answer = await api.post(SEND, json=body | {"workspace_id": "2-3", "user_id": "1"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "session_not_found")
+    assert "session_id" in answer.json()["hint"]
+    assert (await api.post(SEND, json=body | {"workspace_id": "3", "user_id": "1-2"})).status_code == 200
 
 
 async def test_whoever_is_not_let_in_hears_nothing_certain_of_a_key(
-    api: httpx.AsyncClient, shard: AnsweringShard
+    api: httpx.AsyncClient, shard: AnsweringShard, send: Send
 ) -> None:
     session_id, shard.reply = await connected(api, shard), SENT
-    await send(api, session_id)
-    assert await send(api, session_id, Authorization="Bearer wrong") == (401, "unauthorized", "unknown")
+    await send(session_id)
+    assert await send(session_id, Authorization="Bearer wrong") == (401, "unauthorized", "unknown")
     answer = await api.post(SEND, json={"session_id": session_id}, headers=KEY)
     assert (answer.status_code, answer.json()["outcome"]) == (422, "not_sent")
 

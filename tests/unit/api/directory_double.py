@@ -3,7 +3,7 @@
 What the real one answers is tested on a real Redis in tests/integration/api.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -190,9 +190,11 @@ class DirectoryDouble:
         reply_to: str | None = None,
         body: bytes | None = None,
         key: str | None = None,
+        seen: Callable[[SessionRecord], bool] = lambda _record: True,
     ) -> SentMessage:
+        if not seen(await self.get(session_id)):
+            raise SessionNotFoundError("no such session", session_id=session_id)
         self._call("send", Sending(session_id, to, content, reply_to, body, key))
-        await self.get(session_id)
         return SentMessage(message_id="true_x_1", ack=1, timestamp=1_769_860_800)
 
     async def send_outcome(self, session_id: str, key: str) -> SendFacts:

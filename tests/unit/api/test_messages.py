@@ -114,14 +114,6 @@ async def test_not_connected_tells_the_state(api: httpx.AsyncClient, directory: 
     assert (await api.post(SEND, json=GOOD)).json()["state"] == "qr"
 
 
-async def test_redis_gone_before_the_session_was_found_is_certainly_not_sent(
-    api: httpx.AsyncClient, directory: DirectoryDouble
-) -> None:
-    directory.fails["get"] = RedisUnavailableError("gone")
-    answer = await api.post(SEND, json={"workspace_id": 7, "user_id": 12, "to": "5511999990000", "message": "x"})
-    assert (answer.status_code, answer.json()["outcome"]) == (503, "not_sent")
-
-
 async def test_a_message_never_leaves_from_the_account_of_another_workspace(
     api: httpx.AsyncClient, directory: DirectoryDouble
 ) -> None:
