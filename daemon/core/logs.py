@@ -17,6 +17,8 @@ _SECRET_FIELDS = frozenset(
     {"token_text", "api_token", "secret", "password", "authorization", "qr", "qr_text", "code_text"}
 )
 
+_OURS = ("daemon", "shards", "__main__")
+
 
 def configure_logs(settings: LogSettings, *, process: str) -> None:
     """Set up logging once, at process start; `process` (as `coordinator`, `shard_00`) is on every line."""
@@ -47,9 +49,10 @@ def configure_logs(settings: LogSettings, *, process: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.level)
-    for noisy in ("pyppeteer", "websockets", "httpx", "httpcore", "asyncio", "uvicorn"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # What a library says below a warning may be whatever it has in hand: messages, codes, tokens.
+    root.setLevel(max(logging.WARNING, logging.getLevelName(settings.level)))
+    for ours in _OURS:
+        logging.getLogger(ours).setLevel(settings.level)
     # It warns of every single retry; what comes of them is logged by whoever asked.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(process=process)
