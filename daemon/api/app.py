@@ -21,6 +21,8 @@ with a stable `code`; a failed action says in `outcome` whether it may have happ
 
 
 _BASE64_GROWTH = 4 / 3
+_LARGE_FOR_EACH_PLACE = 2
+"""So that those who wait for a place in vain, which they may for seconds, do not keep out those who would get one."""
 
 
 def build_app(parts: Parts, settings: CoordinatorSettings, send: SendSettings) -> FastAPI:
@@ -48,6 +50,7 @@ def build_app(parts: Parts, settings: CoordinatorSettings, send: SendSettings) -
         BodyLimit,
         max_body_bytes=settings.max_body_bytes,
         max_media_body_bytes=settings.max_body_bytes + round(send.max_media_bytes * _BASE64_GROWTH),
+        large_at_once=send.media_parallel * _LARGE_FOR_EACH_PLACE,
     )
     app.add_middleware(TokenGate, settings=settings, tokens=parts.tokens)
     for part in (sessions, qr, copies, messages, events, restore, shards, token_routes, webhooks, health):

@@ -1,6 +1,7 @@
 """Sending, with a plain answer to "did it go out?" in every case, and what belongs to messages of a session."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -24,6 +25,7 @@ from daemon.api.openapi import problems, problems_with_body
 from daemon.api.ports import SessionDirectory
 from daemon.api.problems import SEND_PATH
 from daemon.api.sending import (
+    MIMETYPE_PATTERN,
     Caption,
     FileName,
     MimeType,
@@ -86,6 +88,8 @@ Key = Annotated[
     ),
 ]
 KeyInPath = Annotated[str, Path(pattern=KEY_PATTERN, examples=["5f0b7d2e-0c1c-4f43-8b2f-6f3d2a9c1e55"])]
+_UNKNOWN_TYPE = "application/octet-stream"
+_PARTS = ("session_id", "workspace_id", "user_id", "to", "file", "caption", "kind", "reply_to")
 _MIMETYPE: TypeAdapter[str] = TypeAdapter(MimeType)
 _FILENAME: TypeAdapter[str] = TypeAdapter(FileName)
 
@@ -124,9 +128,10 @@ async def send_file(
         check_names_session(session_id, workspace_id, user_id)
     except ValueError as error:
         raise InvalidInputError(str(error), field="session_id") from None
+    await _check_parts(request)
     ready = prepared_file(
         await file.read(),
-        mimetype=_checked(_MIMETYPE, (file.content_type or "application/octet-stream").lower(), "content type"),
+        mimetype=_checked(_MIMETYPE, (file.content_type or _UNKNOWN_TYPE).lower(), "content type"),
         filename=_checked(_FILENAME, file.filename, "file name") if file.filename else None,
         caption=caption,
         kind=kind,
@@ -176,10 +181,11 @@ async def find_number(
 async def get_media(session_id: SessionIdInPath, message_id: MessageIdInPath, directory: DirectoryOf) -> Response:
     """Fetch the file of a message from WhatsApp."""
     media = await directory.media(session_id, message_id)
-    name = f"; filename*=UTF-8''{quote(media.filename)}" if media.filename else ""
+    # Name and type are the sender's words.
+    name = f"; filename*=UTF-8''{quote(media.filename, safe='', errors='replace')}" if media.filename else ""
     return Response(
         media.content,
-        media_type=media.mimetype,
+        media_type=media.mimetype if re.fullmatch(MIMETYPE_PATTERN, media.mimetype, re.ASCII | re.I) else _UNKNOWN_TYPE,
         headers={
             "Content-Disposition": f"attachment{name}",
             "Cache-Control": "private, no-store",
@@ -233,6 +239,16 @@ async def _send(
         timestamp=_instant(sent.timestamp),
         replayed=sent.replayed,
     )
+
+
+async def _check_parts(request: Request) -> None:
+    """Refuse parts that are not known or come twice: what they hold would silently not be sent."""
+    given = [name for name, _ in (await request.form()).multi_items()]
+    wrong = sorted({name for name in given if name not in _PARTS or given.count(name) > 1})
+    if wrong:
+        raise InvalidInputError(
+            "the form has a part that is not known, or one twice", hint=f"parts are {', '.join(_PARTS)}", field="body"
+        )
 
 
 def _checked(kind: TypeAdapter[str], value: str, what: str) -> str:

@@ -16,12 +16,21 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from daemon.api.errors import BodyTooLargeError, InvalidJsonError, MethodNotAllowedError, UnauthorizedError
-from daemon.core.errors import BlazzError, InvalidInputError, NoShardError, NotFoundError, SessionNotFoundError
+from daemon.core.errors import (
+    BlazzError,
+    InvalidInputError,
+    NoShardError,
+    NotFoundError,
+    SendQueueFullError,
+    SessionNotFoundError,
+)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 SEND_PATH = "/api/whatsapp/send"
 
 _MAX_FIELD_CHARS = 100
+_MAX_FIELDS = 20
+"""Fields that one problem names."""
 _RETRY_AFTER_S = 2
 _WRONG_IN_ITSELF = frozenset({400, 405, 413, 415, 422})
 """Answers to what could never have been sent, under any key."""
@@ -127,9 +136,10 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     found = cast(RequestValidationError, error).errors()
     if any(item["type"] == "json_invalid" for item in found):
         return problem_response(_not_json(), request.scope, fields=[_BODY_NOT_JSON])
-    fields = [FieldError(field=_field_name(item["loc"]), message=_field_message(item)) for item in found]
+    named = found[:_MAX_FIELDS]
+    fields = [FieldError(field=_field_name(item["loc"]), message=_field_message(item)) for item in named]
     hint = ""
-    if any(item["loc"] == ("body",) for item in found):
+    if any(item["loc"] == ("body",) and item["type"] != "value_error" for item in named):
         hint = "send a JSON object, with the header Content-Type: application/json"
     names = ", ".join(dict.fromkeys(field.field for field in fields))
     return problem_response(InvalidInputError(f"not accepted: {names}", hint=hint), request.scope, fields=fields)
@@ -171,6 +181,8 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
             known = MethodNotAllowedError(f"{request.method} is not possible here")
         case 413:
             known = too_large(None)
+        case 429:
+            known = SendQueueFullError("as many large bodies are being taken as may")
         case status:
             known = BlazzError(HTTPStatus(status).phrase)
     return problem_response(known, request.scope, fields=fields, headers=headers)

@@ -3,9 +3,9 @@
 Requests refuse fields that they do not know, so that a misspelt optional one is not silently ignored.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from daemon.api.fields import Id, Instant, Phone
 from daemon.sessions.record import CopyFacts, SessionRecord
@@ -13,12 +13,29 @@ from daemon.sessions.states import Desired, SessionState
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
+_METADATA_MAX = 20
+_UNKNOWN_MAX = 20
+"""Unknown fields that are named one by one; a body made of them would cost a long answer."""
+
+
+def _few_entries(given: Any) -> Any:
+    """Refuse many entries before each of them is looked at."""
+    if isinstance(given, dict) and len(given) > _METADATA_MAX:
+        raise ValueError(f"should have at most {_METADATA_MAX} entries")
+    return given
 
 
 class Request(BaseModel):
     """Base of all request bodies."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > len(cls.model_fields) + _UNKNOWN_MAX:
+            raise ValueError("has too many fields that are not known")
+        return given
 
 
 class CreateSession(Request):
@@ -28,8 +45,8 @@ class CreateSession(Request):
     user_id: Id = Field(examples=["12"])
     session_id: Id | None = Field(None, description="Default `session-{user_id}-{workspace_id}`.")
     phone: Phone | None = Field(None, description="The number expected to link, if known.", examples=["+5511999990000"])
-    metadata: dict[MetadataKey, MetadataValue] = Field(
-        default_factory=dict, max_length=20, description="Kept and shown, never used."
+    metadata: Annotated[dict[MetadataKey, MetadataValue], BeforeValidator(_few_entries)] = Field(
+        default_factory=dict, max_length=_METADATA_MAX, description="Kept and shown, never used."
     )
 
 

@@ -21,12 +21,8 @@ MAX_MESSAGE_CHARS = 65_536
 MAX_CAPTION_CHARS = 4096
 _MAX_EMOJI_CHARS = 32
 
-MimeType = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}( ?; ?[a-z0-9=\"._-]+)*$"
-    ),
-]
+MIMETYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}( ?; ?[a-z0-9=\"._-]+)*$"
+MimeType = Annotated[str, StringConstraints(pattern=MIMETYPE_PATTERN)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f\x7f]{1,255}$")]
 Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION_CHARS)]
 
@@ -198,7 +194,7 @@ def prepared_file(
     media = Media(
         kind=shown,
         mimetype=mimetype,
-        filename=filename or f"{shown}{mimetypes.guess_extension(mimetype.partition(';')[0].strip()) or '.bin'}",
+        filename=filename or f"{shown}{_TYPES.guess_extension(mimetype.partition(';')[0].strip()) or '.bin'}",
         caption=caption,
         upload="",
         size_bytes=len(body),
@@ -206,6 +202,32 @@ def prepared_file(
     )
     return Prepared(content=media, body=body)
 
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_MORE_TYPES = {
+    "application/ogg": ".ogg",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/vnd.oasis.opendocument.text": ".odt",
+    "application/vnd.rar": ".rar",
+    "application/x-7z-compressed": ".7z",
+    "audio/aac": ".aac",
+    "audio/amr": ".amr",
+    "audio/mp4": ".m4a",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg",
+    "audio/opus": ".opus",
+    "image/heic": ".heic",
+    "image/webp": ".webp",
+    "video/3gpp": ".3gp",
+    f"{_OFFICE}.presentationml.presentation": ".pptx",
+    f"{_OFFICE}.spreadsheetml.sheet": ".xlsx",
+    f"{_OFFICE}.wordprocessingml.document": ".docx",
+}
+_TYPES = mimetypes.MimeTypes()
+"""Without the table of the host: the name is part of what a key stands for, and so the same at every coordinator."""
+for _type, _ending in _MORE_TYPES.items():
+    _TYPES.add_type(_type, _ending)
 
 _KIND_OF = {"image": MediaKind.IMAGE, "video": MediaKind.VIDEO, "audio": MediaKind.AUDIO}
 _FAMILY_OF = {

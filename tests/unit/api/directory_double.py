@@ -96,6 +96,9 @@ class DirectoryDouble:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     views: tuple[SeenShard, ...] = (alive_shard("shard_00"), alive_shard("shard_01"))
     redis: RedisHealth = field(default_factory=lambda: RedisHealth(connected=True, latency_ms=0.4))
+    file: FetchedMedia = field(
+        default_factory=lambda: FetchedMedia(content=b"\x89PNG", mimetype="image/png", filename="a b\u00e9.png")
+    )
     store: ObjectStoreHealth = field(
         default_factory=lambda: ObjectStoreHealth(bucket="bucket", connected=True, sample_object="workspace_7/x.zip")
     )
@@ -210,7 +213,7 @@ class DirectoryDouble:
     async def media(self, session_id: str, message_id: str) -> FetchedMedia:
         self._call("media", message_id)
         await self.get(session_id)
-        return FetchedMedia(content=b"\x89PNG", mimetype="image/png", filename="a b\u00e9.png")
+        return self.file
 
     async def shards(self) -> tuple[SeenShard, ...]:
         self._call("shards")

@@ -16,7 +16,7 @@ from daemon.core.errors import (
     ShardUnavailableError,
 )
 from daemon.sessions.outgoing import ContactCard, Location, Media, MediaKind, Reaction, Text
-from tests.unit.api.directory_double import DirectoryDouble, Sending
+from tests.unit.api.directory_double import DirectoryDouble, FetchedMedia, Sending
 
 SEND = "/api/whatsapp/send"
 TO = {"session_id": "session-12-7", "to": "+5511999990000"}
@@ -148,7 +148,7 @@ async def test_what_is_no_text_nor_file(
     [
         ("image/png", None, MediaKind.IMAGE, "image.png"),
         ("video/mp4", None, MediaKind.VIDEO, "video.mp4"),
-        ("audio/ogg; codecs=opus", "voice", MediaKind.VOICE, "voice.oga"),
+        ("audio/ogg; codecs=opus", "voice", MediaKind.VOICE, "voice.ogg"),
         ("application/pdf", None, MediaKind.DOCUMENT, "document.pdf"),
         ("image/png", "document", MediaKind.DOCUMENT, "document.png"),
     ],
@@ -186,6 +186,10 @@ async def test_a_file_over_the_limit_is_413_and_one_in_a_wrong_form_is_422(
         (TO, {"file": ("a.txt", b"", "text/plain")}),
         (TO, {"file": ("a.txt", b"x", "text")}),
         (TO, {}),
+        (TO | {"captoin": "c"}, {"file": ("a.txt", b"x", "text/plain")}),
+        (TO | {"message": "m"}, {"file": ("a.txt", b"x", "text/plain")}),
+        (TO, [("file", ("a.txt", b"x", "text/plain")), ("file", ("b.txt", b"y", "text/plain"))]),
+        (TO | {"caption": ["c", "d"]}, {"file": ("a.txt", b"x", "text/plain")}),
     ]:
         answer = await api.post(f"{SEND}/file", data=form, files=files)
         assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (
@@ -234,3 +238,39 @@ async def test_the_outcome_of_a_key_numbers_and_media(api: httpx.AsyncClient, di
     media = await api.get(f"{session}/messages/{QUOTED}/media")
     assert (media.content, media.headers["content-type"]) == (b"\x89PNG", "image/png")
     assert media.headers["content-disposition"] == "attachment; filename*=UTF-8''a%20b%C3%A9.png"
+
+
+@pytest.mark.parametrize(
+    ("mimetype", "filename", "told_type", "told_name"),
+    [
+        ("image/png\r\nX-Evil: 1", "a\r\nX-Evil: 1", "application/octet-stream", "a%0D%0AX-Evil%3A%201"),
+        ("image/\u20ac", "\ud800", "application/octet-stream", "%3F"),
+        ("text/html; charset=utf-8", '";/x', "text/html; charset=utf-8", "%22%3B%2Fx"),
+        ("AUDIO/OGG; codecs=opus", "", "AUDIO/OGG; codecs=opus", None),
+    ],
+)
+async def test_type_and_name_of_a_strangers_file_break_nothing(
+    api: httpx.AsyncClient, directory: DirectoryDouble, mimetype: str, filename: str, told_type: str,
+    told_name: str | None,
+) -> None:  # fmt: skip
+    directory.file = FetchedMedia(content=b"x", mimetype=mimetype, filename=filename)
+    answer = await api.get(f"/api/whatsapp/sessions/session-12-7/messages/{QUOTED}/media")
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"x", told_type)
+    name = "" if told_name is None else f"; filename*=UTF-8''{told_name}"
+    assert answer.headers["content-disposition"] == f"attachment{name}"
+    assert "x-evil" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {str(number): 1 for number in range(400)},
+        GOOD | {"contact": {str(number): 1 for number in range(400)}},
+        [1] * 1000,
+    ],
+)
+async def test_a_body_of_many_wrong_fields_gets_a_short_answer(api: httpx.AsyncClient, body: Any) -> None:
+    answer = await api.post(SEND, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert len(answer.json()["errors"]) <= 20
+    assert len(answer.text) < 4000
