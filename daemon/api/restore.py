@@ -3,13 +3,13 @@
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Response, Security
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from daemon.api.access import RestoresOf
 from daemon.api.auth import documented_bearer
 from daemon.api.fields import Id, Instant
 from daemon.api.openapi import problems, problems_with_body
-from daemon.api.schemas import Request
+from daemon.api.schemas import Request, one_way
 from daemon.core.errors import InvalidInputError, JobNotFoundError
 from daemon.core.ids import ID_PATTERN, session_id_for
 from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob
@@ -47,6 +47,8 @@ class SessionToRestore(Request):
 
 class RestoreRequest(Request):
     """Which sessions: a list, or all that a source knows."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [one_way(["sessions"], ["source"])]})
 
     sessions: list[Id | SessionToRestore] | None = Field(
         None,

@@ -3,6 +3,7 @@
 Requests refuse fields that they do not know, so that a misspelt optional one is not silently ignored.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -23,6 +24,20 @@ def _few_entries(given: Any) -> Any:
     if isinstance(given, dict) and len(given) > _METADATA_MAX:
         raise ValueError(f"should have at most {_METADATA_MAX} entries")
     return given
+
+
+def one_way(*ways: Sequence[str]) -> dict[str, Any]:
+    """Return what an OpenAPI document says of fields of which exactly one group is given: all of it, and no other."""
+    names = [name for way in ways for name in way]
+    return {
+        "oneOf": [
+            {
+                "required": list(way),
+                "properties": {name: {"not": {"type": "null"}} if name in way else {"type": "null"} for name in names},
+            }
+            for way in ways
+        ]
+    }
 
 
 class Request(BaseModel):

@@ -7,11 +7,11 @@ import mimetypes
 from dataclasses import dataclass, field
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from daemon.api.errors import BodyTooLargeError
 from daemon.api.fields import Chat, Id, Instant, MessageId, Phone
-from daemon.api.schemas import Request
+from daemon.api.schemas import Request, one_way
 from daemon.core.errors import InvalidInputError
 from daemon.core.ids import phone_digits
 from daemon.sessions.outgoing import ContactCard, Content, Location, Media, MediaKind, Reaction, Text
@@ -65,6 +65,14 @@ class ReactionToSend(Request):
 class SendMessage(Request):
     """One message, from a session named by its id or by workspace and user. Exactly one kind of content."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                one_way(["session_id"], ["workspace_id", "user_id"]),
+                one_way(["message"], ["media"], ["location"], ["contact"], ["reaction"]),
+            ]
+        }
+    )
     session_id: Id | None = Field(None, examples=["session-12-7"])
     workspace_id: Id | None = Field(None, description="With `user_id`, instead of `session_id`.", examples=[None])
     user_id: Id | None = Field(None, examples=[None])

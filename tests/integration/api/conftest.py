@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
 from daemon.registry.membership import Heartbeat
 from daemon.registry.registry import Registry
-from daemon.sessions.commands import CommandKind, Outcome, Reply
+from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.states import SessionState
 from daemon.webhooks.configured import Configured
 from daemon.webhooks.desk import WebhookDesk
@@ -42,7 +42,9 @@ class AnsweringShard:
     """Takes commands as a shard does, and answers what the test says; None: takes them and never answers."""
 
     registry: Registry
-    reply: Reply | None = field(default_factory=lambda: Reply(outcome=Outcome.DONE))
+    reply: Reply | Callable[[Command], Awaitable[Reply]] | None = field(
+        default_factory=lambda: Reply(outcome=Outcome.DONE)
+    )
     claims: bool = True
     got: list[dict[str, object]] = field(default_factory=list)
 
@@ -79,8 +81,9 @@ class AnsweringShard:
                 self.got.append({"kind": command.kind, "session_id": command.session_id, **command.arguments})
                 if self.claims:
                     await self.registry.commands.claim(command.command_id, SHARD, given_at_ms=received.given_at_ms)
-                if self.reply is not None:
-                    await self.registry.commands.reply(command.command_id, self.reply)
+                reply = await self.reply(command) if callable(self.reply) else self.reply
+                if reply is not None:
+                    await self.registry.commands.reply(command.command_id, reply)
 
 
 def settings_for(redis_url: str) -> Settings:
