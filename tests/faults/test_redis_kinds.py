@@ -1,5 +1,6 @@
 """A whole house on Redis Cluster and on Redis Sentinel, and what happens when a master dies under it."""
 
+import asyncio
 import contextlib
 import shutil
 import signal
@@ -50,6 +51,18 @@ async def sends(house: House, session_id: str, text: str) -> None:
     assert (await house.sent()).count(text) == 1
 
 
+async def sends_with_a_key(house: House, session_id: str, text: str) -> None:
+    """Have a text sent with the same key again and again, as a careful caller does, until it is said to be sent."""
+    body = {"session_id": session_id, "to": "5511888880001", "message": text}
+
+    async def sent() -> bool:
+        answer = await house.http.post("/api/whatsapp/send", json=body, headers={"Idempotency-Key": text})
+        assert answer.json()["outcome"] in {"sent", "not_sent", "unknown"}, answer.text
+        return answer.status_code == 200
+
+    await until(f"{text} is sent", sent, timeout_s=90)
+
+
 async def test_the_main_job_on_a_cluster(s3: S3Server) -> None:
     with redis_cluster() as cluster:
         async with house_on(cluster.url, s3) as house:
@@ -88,6 +101,9 @@ async def test_sessions_go_on_when_a_master_dies(s3: S3Server, kind: str) -> Non
             phones = [random_phone() for _ in range(2)]
             ids = [await house.link(f"u{number}", phone) for number, phone in enumerate(phones)]
             chromium = {process.pid for process in house.browsers()}
+            texts = [(session_id, f"{number}-while-{session_id}") for session_id in ids for number in range(4)]
+            under_way = [asyncio.create_task(sends_with_a_key(house, session_id, text)) for session_id, text in texts]
+            await asyncio.sleep(0.5)
             kill(doomed)
 
             async def back() -> bool:
@@ -97,6 +113,9 @@ async def test_sessions_go_on_when_a_master_dies(s3: S3Server, kind: str) -> Non
             await until("Redis answers again", back)
             for session_id in ids:
                 await sends(house, session_id, f"after {session_id}")
+            await asyncio.gather(*under_way)
+            assert sorted(text for text in await house.sent() if "-while-" in text) == sorted(text for _, text in texts)
+            for session_id in ids:
                 assert house.receiver.kinds(session_id).count("conflict") == 0
                 assert house.receiver.kinds(session_id).count("qr") == 1
             # A fail-over within the leases' life ends nobody.
