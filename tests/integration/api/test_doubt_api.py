@@ -1,6 +1,7 @@
 """What is said of a message that may have gone out before: never "certainly not", whoever refuses the next try."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ from daemon.core.clock import utc_now
 from daemon.core.tokens import ApiToken, Scope, digest_of, new_token
 from daemon.registry import keys
 from daemon.registry.registry import Registry
-from daemon.sessions.commands import Outcome, Reply
+from daemon.sessions.commands import Command, Outcome, Reply
+from daemon.sessions.sends import fingerprint, key_digest, message_id_of
 from daemon.sessions.states import SessionState
-from tests.integration.api.conftest import AnsweringShard
+from tests.integration.api.conftest import AnsweringShard, serving, settings_for
 
 SESSIONS, SEND = "/api/whatsapp/sessions", "/api/whatsapp/send"
 KEY = {"Idempotency-Key": "k"}
@@ -215,3 +217,54 @@ async def token(registry: Registry, *scopes: Scope, workspaces: frozenset[str] |
     await registry.tokens.put(made)
     await registry.tokens.set_synced()
     return text
+
+
+async def test_one_key_at_two_coordinators_is_one_message(
+    api: httpx.AsyncClient, registry: Registry, redis_url: str, shard: AnsweringShard
+) -> None:
+    session_id = await connected(api, shard)
+
+    async def reply(_command: Command) -> Reply:
+        await asyncio.sleep(0.02)
+        return SENT
+
+    shard.reply = reply
+    body = {"session_id": session_id, "to": "+5511999990000", "message": "x"}
+    second = Registry(settings_for(redis_url))
+    async with contextlib.AsyncExitStack() as held:
+        held.push_async_callback(second.close)
+        other = await held.enter_async_context(serving(second, settings_for(redis_url)))
+        for number in range(5):
+            key = {"Idempotency-Key": f"raced-{number}"}
+            answers = await asyncio.gather(*(at.post(SEND, json=body, headers=key) for at in [api, other] * 4))
+            assert {answer.status_code for answer in answers} <= {200, 409}
+            assert [answer.json()["replayed"] for answer in answers if answer.status_code == 200].count(False) == 1
+            busy = [answer.json() for answer in answers if answer.status_code == 409]
+            assert {(one["code"], one["outcome"]) for one in busy} <= {("send_in_progress", "unknown")}
+            assert (await other.post(SEND, json=body, headers=key)).json()["replayed"] is True
+    ids = [got["message"]["message_id"] for got in shard.got if got["kind"] == "send"]  # type: ignore[index]  # JSON
+    assert len(ids) == len(set(ids)) == 5
+
+
+async def test_a_key_that_a_dead_coordinator_held_is_tried_again_and_nothing_is_certain_until_it_is_sent(
+    api: httpx.AsyncClient, registry: Registry, shard: AnsweringShard
+) -> None:
+    session_id = await connected(api, shard)
+    body = {"session_id": session_id, "to": "+5511999990000", "message": "x"}
+    asked = fingerprint({"to": "5511999990000@c.us", "reply_to": None, "content": {"text": "x", "upload": None}})
+    digest = key_digest("k")
+    message_id = message_id_of(session_id, digest, asked)
+    await registry.sends.begin(session_id, digest, asked, message_id, hold_ms=1500)
+    answer = await api.post(SEND, json=body, headers=KEY)
+    assert (answer.status_code, answer.json()["code"]) == (409, "send_in_progress")
+    assert await known(api, session_id) == "pending"
+    await asyncio.sleep(1.6)
+    assert await known(api, session_id) == "unknown"
+    await shard.show(session_id, SessionState.SYNCING)
+    answer = await api.post(SEND, json=body, headers=KEY)
+    assert (answer.status_code, answer.json()["outcome"]) == (409, "unknown")
+    await shard.show(session_id, SessionState.CONNECTED)
+    shard.reply = SENT
+    answer = await api.post(SEND, json=body, headers=KEY)
+    assert (answer.status_code, answer.json()["outcome"], answer.json()["replayed"]) == (200, "sent", False)
+    assert [got["message"]["message_id"] for got in shard.got if got["kind"] == "send"] == [message_id]  # type: ignore[index]  # JSON
