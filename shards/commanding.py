@@ -29,12 +29,11 @@ _REMEMBERED = 1000
 class Commanding:
     """The command stream of one shard."""
 
-    def __init__(self, commands: Commands, intake: Intake, unsaved: Unsaved, *, shard: str, holder: str) -> None:
+    def __init__(self, commands: Commands, intake: Intake, unsaved: Unsaved, *, shard: str) -> None:
         self._commands = commands
         self._intake = intake
         self._unsaved = unsaved
         self._shard = shard
-        self._holder = holder
         self._tasks: set[asyncio.Task[None]] = set()
         self._taken: dict[str, asyncio.Task[Reply]] = {}
         """By command id, the oldest first."""
@@ -120,7 +119,7 @@ class Commanding:
     async def _claim(self, item: Received) -> Reply | None:
         """Return None when the command is ours to begin, else the reply that it gets."""
         command = item.command
-        claim = await self._commands.claim(command.command_id, self._holder, given_at_ms=item.given_at_ms)
+        claim = await self._commands.claim(command, given_at_ms=item.given_at_ms)
         if claim is Claim.TOO_OLD:
             log.warning("command too old, not carried out", command_id=command.command_id, kind=command.kind)
             return not_done("too_old", "the command waited too long and was not carried out")

@@ -76,9 +76,7 @@ class ShardProcess:
         shard = await self._context()
         intake = Intake(shard)
         unsaved = Unsaved(shard, intake)
-        commanding = Commanding(
-            self._registry.commands, intake, unsaved, shard=self._identity.name, holder=self._identity.holder
-        )
+        commanding = Commanding(self._registry.commands, intake, unsaved, shard=self._identity.name)
         heartbeat = HeartbeatLoop(
             self._registry.shards,
             self._identity,

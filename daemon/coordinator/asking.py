@@ -75,7 +75,7 @@ async def _reply_or_settle(registry: Registry, command: Command, timeout_s: floa
         reply = await registry.commands.wait(command, timeout_s=timeout_s)
         if reply is not None:
             return reply
-        if await registry.commands.claim(command.command_id, "coordinator") is Claim.MINE:
+        if await registry.commands.claim(command) is Claim.MINE:
             raise ShardUnavailableError("the session's shard did not answer in time", outcome="not_sent", **ids)
     except RedisUnavailableError as error:
         raise OutcomeUnknownError(

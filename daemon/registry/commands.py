@@ -1,7 +1,7 @@
-"""Commands to shards: a stream for each shard, a claim and a reply for each command.
+"""Commands to shards: a stream and a set of claims for each shard, a reply for each command.
 
 The stream is read at least once (an entry stays pending until it is dropped, also across a kill -9 of the shard); the
-claim makes it happen at most once.
+claim makes it happen at most once. Claims have no TTL, or a full Redis would drop them: each takes old ones along.
 """
 
 import json
@@ -19,6 +19,7 @@ from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 
 _GROUP = "shard"
 _REMEMBER_MS = 3_600_000
+"""Far longer than anybody waits for a reply, and than a command may be old to be begun."""
 _STREAM_MAX = 10_000
 
 
@@ -53,7 +54,7 @@ class Commands:
 
     async def give(self, shard: str, kind: CommandKind, session_id: str, arguments: Mapping[str, Any]) -> Command:
         """Put a command into a shard's stream and return it; `wait` gives the answer."""
-        command = Command(command_id=new_id("cmd"), kind=kind, session_id=session_id, arguments=arguments)
+        command = Command(command_id=new_id("cmd"), shard=shard, kind=kind, session_id=session_id, arguments=arguments)
         fields: dict[Any, Any] = {
             "command_id": command.command_id,
             "kind": kind.value,
@@ -75,7 +76,7 @@ class Commands:
             found = await client.blpop([key], timeout=timeout_s)
         return _reply_from_text(found[1]) if found else None
 
-    async def claim(self, command_id: str, who: str, *, given_at_ms: int = 0) -> Claim:
+    async def claim(self, command: Command, *, given_at_ms: int = 0) -> Claim:
         """Decide a command's fate, if nobody did before.
 
         The shard gives `given_at_ms` and is refused when the command is older than anybody would wait for; the
@@ -83,7 +84,7 @@ class Commands:
         """
         max_age_ms = self._max_age_ms if given_at_ms else 0
         answer = await self._link.run(
-            "claim", [keys.command_claim(command_id)], [who, given_at_ms, max_age_ms, _REMEMBER_MS]
+            "claim", [keys.claims(command.shard)], [command.command_id, given_at_ms, max_age_ms, _REMEMBER_MS]
         )
         return {1: Claim.MINE, 0: Claim.TAKEN}.get(int(answer), Claim.TOO_OLD)
 
@@ -109,13 +110,13 @@ class Commands:
         """Return what an earlier process of this shard took and did not drop."""
         async with self._link.asking("read pending commands"):
             answer = await self._link.text.xreadgroup(_GROUP, shard, {keys.commands(shard): "0"}, count=1000)
-        return _received(answer)
+        return _received(shard, answer)
 
     async def take(self, shard: str, *, block_ms: int) -> list[Received]:
         """Wait up to `block_ms` for new commands."""
         async with self._link.waiting("read commands", waits_s=block_ms / 1000) as client:
             answer = await client.xreadgroup(_GROUP, shard, {keys.commands(shard): ">"}, count=100, block=block_ms)
-        return _received(answer)
+        return _received(shard, answer)
 
     async def drop(self, shard: str, entry_id: str) -> None:
         """Acknowledge and remove a command whose reply is written."""
@@ -138,12 +139,13 @@ def entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
-def _received(answer: Any) -> list[Received]:
+def _received(shard: str, answer: Any) -> list[Received]:
     return [
         Received(
             entry_id=entry_id,
             command=Command(
                 command_id=fields["command_id"],
+                shard=shard,
                 kind=CommandKind(fields["kind"]),
                 session_id=fields["session_id"],
                 arguments=json.loads(fields["arguments"]),

@@ -129,9 +129,9 @@ def commands(shard: str) -> str:
     return f"wa:shard:{{{shard}}}:commands"
 
 
-def command_claim(command_id: str) -> str:
-    """String: who decided the fate of the command first."""
-    return f"wa:command:{{{command_id}}}:claim"
+def claims(shard: str) -> str:
+    """Sorted set of the ids of the commands to the shard whose fate is decided, by when it was."""
+    return f"wa:shard:{{{shard}}}:claims"
 
 
 def command_reply(command_id: str) -> str:

@@ -42,6 +42,7 @@ class Command:
     """One command to one shard. `arguments` may hold message text: never log it."""
 
     command_id: str
+    shard: str
     kind: CommandKind
     session_id: str
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)

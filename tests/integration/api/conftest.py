@@ -80,7 +80,7 @@ class AnsweringShard:
                     continue
                 self.got.append({"kind": command.kind, "session_id": command.session_id, **command.arguments})
                 if self.claims:
-                    await self.registry.commands.claim(command.command_id, SHARD, given_at_ms=received.given_at_ms)
+                    await self.registry.commands.claim(command, given_at_ms=received.given_at_ms)
                 reply = await self.reply(command) if callable(self.reply) else self.reply
                 if reply is not None:
                     await self.registry.commands.reply(command.command_id, reply)

@@ -8,38 +8,55 @@ from daemon.registry.commands import Claim
 from daemon.registry.events import EventStream
 from daemon.registry.outbox import Outbox
 from daemon.registry.parked import Tries
-from daemon.sessions.commands import CommandKind, Outcome, Reply
+from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from daemon.sessions.events import Event, EventKind
 from tests.integration.registry.conftest import Rooms
 
 
 async def test_a_command_reaches_its_shard_and_its_reply_the_asker(rooms: Rooms) -> None:
     await rooms.commands.join("shard_00")
-    command = await rooms.commands.give("shard_00", CommandKind.SEND, "s", {"to": "1", "text": "é\n"})
+    given = await rooms.commands.give("shard_00", CommandKind.SEND, "s", {"to": "1", "text": "é\n"})
     (received,) = await rooms.commands.take("shard_00", block_ms=1000)
-    assert received.command == command
-    await rooms.commands.reply(command.command_id, Reply(outcome=Outcome.DONE, result={"ack": 1}))
-    reply = await rooms.commands.wait(command, timeout_s=2)
+    assert received.command == given
+    await rooms.commands.reply(given.command_id, Reply(outcome=Outcome.DONE, result={"ack": 1}))
+    reply = await rooms.commands.wait(given, timeout_s=2)
     assert reply == Reply(outcome=Outcome.DONE, result={"ack": 1})
 
 
 async def test_no_reply_in_time_is_none(rooms: Rooms) -> None:
-    command = await rooms.commands.give("shard_00", CommandKind.BACKUP, "s", {})
+    given = await rooms.commands.give("shard_00", CommandKind.BACKUP, "s", {})
     began = time.monotonic()
-    assert await rooms.commands.wait(command, timeout_s=0.2) is None
+    assert await rooms.commands.wait(given, timeout_s=0.2) is None
     assert time.monotonic() - began < 2
 
 
+def command(command_id: str, shard: str = "shard_00") -> Command:
+    return Command(command_id=command_id, shard=shard, kind=CommandKind.SEND, session_id="s")
+
+
 async def test_who_claims_first_decides(rooms: Rooms) -> None:
-    assert await rooms.commands.claim("c", "coordinator") is Claim.MINE
-    assert await rooms.commands.claim("c", "shard_00") is Claim.TAKEN
+    assert await rooms.commands.claim(command("c")) is Claim.MINE
+    assert await rooms.commands.claim(command("c")) is Claim.TAKEN
+    assert await rooms.commands.claim(command("d")) is Claim.MINE
+
+
+async def test_a_claim_takes_along_those_of_an_hour_ago_and_no_other(rooms: Rooms) -> None:
+    claims = keys.claims("shard_00")
+    now_ms = int(time.time() * 1000)
+    await rooms.link.text.zadd(
+        claims, {"young": now_ms - 3_500_000} | {f"old-{n}": now_ms - 3_700_000 for n in range(150)}
+    )
+    assert await rooms.commands.claim(command("c")) is Claim.MINE
+    assert await rooms.link.text.zcard(claims) == 52
+    assert await rooms.commands.claim(command("d")) is Claim.MINE
+    assert await rooms.link.text.zrange(claims, 0, -1) == ["young", "c", "d"]
 
 
 async def test_a_command_older_than_anybody_waits_is_not_begun_and_never_can_be(rooms: Rooms) -> None:
     now_ms = int(time.time() * 1000)
-    assert await rooms.commands.claim("new", "shard_00", given_at_ms=now_ms) is Claim.MINE
-    assert await rooms.commands.claim("old", "shard_00", given_at_ms=now_ms - 60_000) is Claim.TOO_OLD
-    assert await rooms.commands.claim("old", "shard_00", given_at_ms=now_ms) is Claim.TAKEN
+    assert await rooms.commands.claim(command("new"), given_at_ms=now_ms) is Claim.MINE
+    assert await rooms.commands.claim(command("old"), given_at_ms=now_ms - 60_000) is Claim.TOO_OLD
+    assert await rooms.commands.claim(command("old"), given_at_ms=now_ms) is Claim.TAKEN
 
 
 async def test_what_a_killed_process_took_is_pending_for_the_next_one(rooms: Rooms) -> None:

@@ -57,7 +57,7 @@ async def test_a_command_that_redis_hands_out_again_after_it_fell_back_is_not_ca
     commands: Commands, server: LosingRedis
 ) -> None:
     sender, stop = Sender(), asyncio.Event()
-    commanding = Commanding(commands, sender, None, shard="a", holder="a:1")  # type: ignore[arg-type]
+    commanding = Commanding(commands, sender, None, shard="a")  # type: ignore[arg-type]
     task = asyncio.create_task(commanding.run(stop))
     await commands.join("a")
     command = await commands.give("a", CommandKind.SEND, "s", {})
