@@ -28,6 +28,7 @@ from daemon.coordinator.placer import Placer
 from daemon.coordinator.reconcile import Reconciler
 from daemon.coordinator.recovery import Recovery
 from daemon.coordinator.retention import Retention
+from daemon.coordinator.sweeping import Sweeping
 from daemon.coordinator.tokens import TokenDesk, TokenKeeper
 from daemon.coordinator.waking import Waking
 from daemon.core.loops import run_every
@@ -45,6 +46,7 @@ from daemon.webhooks.dispatcher import WebhookDispatcher
 log = structlog.get_logger()
 
 _RETENTION_LOOK_S = 60.0
+_SWEEP_LOOK_S = 60.0
 _MARKS_LOOK_S = 5.0
 _RECOVERY_LOOK_S = 2.0
 _JOBS_LOOK_S = 1.0
@@ -95,6 +97,7 @@ class Coordinator:
         reconciler = Reconciler(self._registry, self._leadership, self._settings, seen=marks.see)
         waking = Waking(self._registry.wakes, self._leadership, reconciler.hurry)
         retention = Retention(self._registry, self._archives, self._leadership, self._settings, self._stop)
+        sweeping = Sweeping(self._registry, self._leadership, self._stop)
         look_s = min(_RETENTION_LOOK_S, self._settings.archive.retention_interval_ms / 1000)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -111,6 +114,7 @@ class Coordinator:
                 tasks.create_task(waking.run(self._stop), name="wakes")
                 tasks.create_task(run_every(_MARKS_LOOK_S, marks.cycle, name="marks", stop=self._stop, wake=marks.wake))
                 tasks.create_task(run_every(look_s, retention.cycle, name="retention", stop=self._stop))
+                tasks.create_task(run_every(_SWEEP_LOOK_S, sweeping.cycle, name="sweeping", stop=self._stop))
                 tasks.create_task(run_every(_RECOVERY_LOOK_S, self._recovery().cycle, name="recovery", stop=self._stop))
                 tasks.create_task(
                     run_every(_JOBS_LOOK_S, self._restore_work().cycle, name="restore jobs", stop=self._stop)

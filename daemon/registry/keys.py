@@ -37,6 +37,8 @@ INCARNATIONS = "wa:shards:last"
 """Hash shard -> JSON: the last process of the shard that anybody heard of."""
 JOBS = "wa:jobs"
 """Sorted set of the ids of the last restore jobs, by when they were asked for."""
+SENDERS = "wa:senders"
+"""Sorted set of the sessions that may have idempotency keys, deleted ones too, by when expired ones are looked for."""
 TOMBSTONES = "wa:tombstones"
 """Hash `workspace/session` -> JSON of what is left of a deleted or logged-out login, until its archives are removed."""
 
@@ -75,8 +77,13 @@ def code(session_id: str) -> str:
 
 
 def send(session_id: str, key: str) -> str:
-    """Hash with a TTL: what is known of the message of one idempotency key, given as its digest."""
+    """Hash: what is known of the message of one idempotency key, given as its digest."""
     return f"wa:{{{session_id}}}:send:{key}"
+
+
+def sends(session_id: str) -> str:
+    """Sorted set of the digests of the session's idempotency keys, by when they expire."""
+    return f"wa:{{{session_id}}}:sends"
 
 
 def upload(session_id: str, name: str) -> str:

@@ -1,4 +1,8 @@
-"""Messages that were asked to be sent under an idempotency key: who may try, and how it ended."""
+"""Messages that were asked to be sent under an idempotency key: who may try, and how it ended.
+
+A key has no TTL, or a Redis that is full would drop it. Expired ones are removed when another key of the session is
+begun, and by `sweep`, which finds the sessions in `wa:senders`: a deleted session's keys outlive it for as long as any.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +13,14 @@ from daemon.registry import keys
 from daemon.registry.epoch import Epoch
 from daemon.registry.link import RedisLink
 from daemon.sessions.sends import SendFacts, SendState, Ticket
+
+_EXPIRED_MAX = 100
+"""How many a begin takes along."""
+_NOTED_FOR_MS = 180_000
+"""More than two calls may take: between noting a session as a sender and writing its key nobody strikes it off."""
+_SWEEP_SESSIONS = 100
+_SWEEP_KEYS = 1000
+_LOOK_AGAIN_MS = 600_000
 
 
 class Begun(StrEnum):
@@ -59,10 +71,22 @@ class Sends:
             RedisUnavailableError: nothing may be sent; the key may be held for `hold_ms`.
         """
         attempt = new_id("try")
+        # First: a session without keys is found and struck off, a key of a session that is not noted never would be.
+        await self._link.run("note_sender", [keys.SENDERS], [session_id, self._keep_ms, _NOTED_FOR_MS])
         answer = await self._link.run(
             "begin_send",
-            [keys.send(session_id, key)],
-            [asked, message_id, attempt, hold_ms, self._keep_ms, "1" if doubtful else "0"],
+            [keys.send(session_id, key), keys.sends(session_id)],
+            [
+                asked,
+                message_id,
+                attempt,
+                hold_ms,
+                self._keep_ms,
+                "1" if doubtful else "0",
+                key,
+                keys.send(session_id, ""),
+                _EXPIRED_MAX,
+            ],
         )
         said, known = str(answer[0]), _fields(answer[1])
         match said:
@@ -91,13 +115,32 @@ class Sends:
             if value is not None:
                 given += [name, value]
         await self._link.run(
-            "settle_send", [keys.send(session_id, ticket.key)], [ticket.attempt, facts.state, self._keep_ms, *given]
+            "settle_send",
+            [keys.send(session_id, ticket.key), keys.sends(session_id)],
+            [ticket.attempt, facts.state, self._keep_ms, ticket.key, *given],
         )
 
     async def get(self, session_id: str, key: str) -> SendFacts | None:
         """Return what is known of a key (its digest), None when nothing is remembered."""
-        known = _fields(await self._link.run("read_send", [keys.send(session_id, key)], []))
+        known = _fields(await self._link.run("read_send", [keys.send(session_id, key), keys.sends(session_id)], [key]))
         return _facts(known) if known else None
+
+    async def sweep(self) -> bool:
+        """Remove expired keys of a bounded number of sessions; False when none was due. Safe to repeat.
+
+        Raises:
+            RedisUnavailableError: what was not removed is still due.
+        """
+        found = await self._link.run("due_senders", [keys.SENDERS], [_SWEEP_SESSIONS])
+        due = dict(zip(found[::2], found[1::2], strict=True))
+        if not due:
+            return False
+        left_ms = await self._link.run_many(
+            "sweep_sends", [([keys.sends(each)], [keys.send(each, ""), _SWEEP_KEYS]) for each in due]
+        )
+        seen = [part for each, left in zip(due.items(), left_ms, strict=True) for part in (*each, int(left))]
+        await self._link.run("note_swept", [keys.SENDERS], [_LOOK_AGAIN_MS, *seen])
+        return True
 
 
 def _fields(flat: Any) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from daemon.registry.sends import Begun
+from daemon.registry import keys
+from daemon.registry.sends import Begun, Sends
 from daemon.sessions.sends import SendFacts, SendState, Ticket
 from tests.integration.registry.conftest import Rooms
 
@@ -86,6 +87,105 @@ async def test_a_try_that_nobody_settled_is_unknown_and_its_late_word_counts_onl
 
 async def test_nothing_is_known_of_a_key_that_was_never_used(rooms: Rooms) -> None:
     assert await rooms.sends.get(ID, "other") is None
+
+
+async def _all_keys(rooms: Rooms) -> set[str]:
+    return {key async for key in rooms.link.text.scan_iter("wa:*send*")} - {keys.SENDERS}
+
+
+async def _begin_some(sends: Sends, *names: str) -> None:
+    for name in names:
+        await sends.begin(ID, name, "f", "3EB0AA", hold_ms=0)
+
+
+async def test_a_key_is_as_good_as_absent_once_it_has_expired_and_never_before_its_try_is_over(rooms: Rooms) -> None:
+    brief = Sends(rooms.link, keep_ms=20)
+    _, held = await _begin(rooms)
+    await brief.begin(ID, "other", "f", "3EB0AA", hold_ms=HOLD_MS)
+    await _settle(rooms, held, SendState.UNKNOWN)
+    assert held is not None
+    await brief.settle(ID, held, SendFacts(state=SendState.UNKNOWN, message_id="3EB0AA"))
+    await asyncio.sleep(0.05)
+    assert await _state(rooms) is None
+    assert (await rooms.sends.begin(ID, "other", "f", "3EB0AA", hold_ms=HOLD_MS)).said is Begun.BUSY
+    said, ticket = await _begin(rooms, "another message")
+    assert said is Begun.TRY
+    assert ticket is not None and not ticket.doubtful
+
+
+async def test_what_was_sent_is_written_also_late(rooms: Rooms) -> None:
+    begun = await Sends(rooms.link, keep_ms=1).begin(ID, KEY, "f", "3EB0AA", hold_ms=0)
+    await asyncio.sleep(0.01)
+    assert await _state(rooms) is None
+    await _settle(rooms, begun.ticket, SendState.SENT)
+    assert await _state(rooms) is SendState.SENT
+
+
+async def test_a_key_takes_along_expired_ones_of_its_session_a_bounded_number_at_a_time(rooms: Rooms) -> None:
+    await _begin_some(Sends(rooms.link, keep_ms=1), *(f"old-{number}" for number in range(130)))
+    await rooms.sends.begin("session-2-2", "mine", "f", "3EB0AA", hold_ms=HOLD_MS)
+    assert await rooms.link.text.zcard(keys.sends(ID)) < 110
+    await _begin_some(rooms.sends, "new")
+    await _begin_some(rooms.sends, "newer")
+    assert await _all_keys(rooms) == {
+        keys.sends(ID), keys.send(ID, "new"), keys.send(ID, "newer"),
+        keys.sends("session-2-2"), keys.send("session-2-2", "mine"),
+    }  # fmt: skip
+
+
+async def test_no_key_has_a_ttl(rooms: Rooms) -> None:
+    _, ticket = await _begin(rooms)
+    await _settle(rooms, ticket, SendState.SENT)
+    assert [await rooms.link.text.ttl(key) for key in (*await _all_keys(rooms), keys.SENDERS)] == [-1] * 3
+
+
+async def _look_now(rooms: Rooms) -> None:
+    """Have every noted session due."""
+    for session_id in await rooms.link.text.zrange(keys.SENDERS, 0, -1):
+        await rooms.link.text.zadd(keys.SENDERS, {session_id: 1})
+
+
+async def test_sweeping_removes_the_expired_keys_of_sessions_that_are_never_used_again(rooms: Rooms) -> None:
+    brief = Sends(rooms.link, keep_ms=1)
+    for number in range(120):
+        await brief.begin(f"session-{number}-7", KEY, "f", "3EB0AA", hold_ms=0)
+    await _begin(rooms)
+    await asyncio.sleep(0.01)
+    looks = 0
+    while await rooms.sends.sweep():
+        looks += 1
+    assert looks == 2
+    assert await _all_keys(rooms) == {keys.sends(ID), keys.send(ID, KEY)}
+    assert await rooms.link.text.zrange(keys.SENDERS, 0, -1) == [ID]
+
+
+async def test_a_session_with_many_expired_keys_is_looked_at_until_they_are_gone(rooms: Rooms) -> None:
+    await rooms.sends.begin(ID, KEY, "f", "3EB0AA", hold_ms=HOLD_MS)
+    old = {f"old-{number}": 1 for number in range(2500)}
+    await rooms.link.text.zadd(keys.sends(ID), old)
+    await _look_now(rooms)
+    looks = 0
+    while await rooms.sends.sweep():
+        looks += 1
+    assert looks == 3
+    assert await rooms.link.text.zrange(keys.sends(ID), 0, -1) == [KEY]
+    assert not await rooms.sends.sweep()
+
+
+async def test_a_session_noted_while_it_is_swept_stays_noted(rooms: Rooms) -> None:
+    await rooms.link.text.zadd(keys.SENDERS, {ID: 1})
+    found = await rooms.link.run("due_senders", [keys.SENDERS], [10])
+    assert found == [ID, "1"]
+    await _begin(rooms)  # what noted it after it was found, and wrote its key after it was swept
+    await rooms.link.run("note_swept", [keys.SENDERS], [0, ID, "1", -1])
+    assert await rooms.link.text.zrange(keys.SENDERS, 0, -1) == [ID]
+    assert not await rooms.sends.sweep()
+
+
+async def test_a_session_that_is_noted_and_gets_no_key_is_struck_off(rooms: Rooms) -> None:
+    await rooms.link.text.zadd(keys.SENDERS, {ID: 1})
+    assert await rooms.sends.sweep()
+    assert not await rooms.link.text.exists(keys.SENDERS)
 
 
 async def test_bytes_on_the_way_are_given_whole_and_are_gone_when_dropped(rooms: Rooms) -> None:
