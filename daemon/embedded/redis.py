@@ -17,7 +17,12 @@ from daemon.embedded.errors import CannotStartError
 from daemon.embedded.parent import die_with_parent
 
 MAX_MEMORY = "512mb"
-"""Only hot copies have a time to live, so only they are dropped when this is reached; archives replace them."""
+"""When this is reached, what has a TTL is dropped, the longest unused first: hot copies, which archives replace.
+
+What else has a TTL is renewed all the time, or may be lost (`daemon/registry/keys.py`).
+"""
+MAX_MEMORY_SAMPLES = 64
+"""Of so many keys the longest unused is dropped. Of Redis' 5 it is often a lease: there are as many as hot copies."""
 
 
 def redis_socket(data_root: Path) -> Path:
@@ -47,6 +52,7 @@ def redis_config(data_root: Path) -> str:
             'save ""',
             f"maxmemory {MAX_MEMORY}",
             "maxmemory-policy volatile-lru",
+            f"maxmemory-samples {MAX_MEMORY_SAMPLES}",
             "",
         ]
     )

@@ -1,8 +1,18 @@
 """Every Redis name of this project, in one place.
 
 A session's keys share the hash tag `{session_id}`, so that one script can touch several of them on Redis Cluster.
-Only the hot copy may be evicted; it is the only large key with a TTL. A set of told events that is evicted costs a
-second telling with the same event id.
+A full Redis (`volatile-lru`) drops keys with a TTL, those first that were not used for the longest time. Hot copies
+are meant for that. What else has a TTL and is dropped:
+
+- lease, heartbeat, leader lock: not while they are renewed every few seconds and hot copies are left that are older;
+  see `daemon/embedded/redis.py` for how many keys Redis must compare. A lost lease comes back at its next renewal,
+  unless another shard waited for it and took it: then two hold the session until that renewal;
+- set of told events: an event comes a second time with the same id;
+- reply to a command: its outcome is called unknown;
+- upload: its message is not sent, or its file not given, and that is said;
+- code on display: the page's next one replaces a QR code, a pairing code is asked for again;
+- exit report: leases run out by their TTL instead, and a shard that crashed gets sessions at once;
+- restore job: it is not known any more; if only its list of sessions is lost before it begins, it begins none.
 """
 
 INDEX = "wa:sessions"

@@ -8,7 +8,10 @@ from pydantic import SecretStr
 
 from daemon.core.clock import utc_now
 from daemon.core.sections import RedisSettings
+from daemon.embedded.redis import MAX_MEMORY_SAMPLES
+from daemon.registry import keys
 from daemon.registry.commands import Claim
+from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
 from daemon.sessions.commands import CommandKind
 from daemon.sessions.record import CopyFacts, SessionRecord
@@ -22,7 +25,9 @@ COPY = b"x" * 100_000
 @pytest.fixture
 async def full() -> AsyncIterator[Rooms]:
     """The registry on a Redis with little memory, set up as the embedded one."""
-    with redis_server("--maxmemory", "16mb", "--maxmemory-policy", "volatile-lru") as url:
+    with redis_server(
+        "--maxmemory", "16mb", "--maxmemory-policy", "volatile-lru", "--maxmemory-samples", str(MAX_MEMORY_SAMPLES)
+    ) as url:
         async with RedisLink(RedisSettings(REDIS_URL=SecretStr(url), REDIS_TIMEOUT_MS=5000)) as link:
             yield Rooms(link)
 
@@ -53,3 +58,16 @@ async def test_a_full_redis_drops_hot_copies_and_no_key_of_a_send_and_no_claim(f
     known = [await full.sends.get("s-0", f"k{number}") for number in range(500)]
     assert {facts.state if facts else None for facts in known} == {SendState.UNKNOWN}
     assert {await full.commands.claim(command) for command in given} == {Claim.TAKEN}
+
+
+async def test_a_full_redis_drops_no_lease_that_is_renewed_while_older_hot_copies_are_left(full: Rooms) -> None:
+    leases = Leases(full.link, ttl_ms=60_000)
+    held = [await leases.acquire(f"l-{number}", "shard_00:1", floor=0) for number in range(120)]
+    for number in range(110):
+        await put_hot_copy(full, f"s-{number}")
+    await asyncio.sleep(2.1)
+    for number in range(110, 180):
+        await leases.renew(held)
+        await put_hot_copy(full, f"s-{number}")
+        assert await full.link.text.exists(*(keys.lease(lease.session_id) for lease in held)) == len(held)
+    assert (await full.link.text.info("stats"))["evicted_keys"] > 50
