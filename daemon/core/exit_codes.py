@@ -23,3 +23,5 @@ class ExitCode(IntEnum):
     """Could not start now, for example because the previous process of that name still runs."""
     CONFIG = 78
     """A setting is missing or wrong; restarting cannot help."""
+    INTERRUPTED = 130
+    """Ended by Ctrl-C, as shells tell it: 128 and the number of the signal."""
