@@ -1,16 +1,14 @@
 """`blazz sessions backup|archives|rollback|restore`: a session's copies, and beginning from one."""
 
-import json
 from typing import Any
 from urllib.parse import urlencode
 
 import click
-from rich.table import Table
 
 from daemon.cli.client import Coordinator
 from daemon.cli.options import AS_JSON, YES
-from daemon.cli.session_said import SESSIONS_PATH, ask, say
-from daemon.cli.tables import print_table
+from daemon.cli.printing import print_json, print_table
+from daemon.cli.session_said import ask, say, session_path
 
 
 @click.command()
@@ -19,7 +17,7 @@ from daemon.cli.tables import print_table
 def backup(session_id: str, as_json: bool) -> None:
     """Take a hot copy and an archive now."""
     with Coordinator() as coordinator:
-        found = coordinator.post(f"{SESSIONS_PATH}/{session_id}/backup")
+        found = coordinator.post(session_path(session_id, "backup"))
     say(found, "backed up", as_json)
 
 
@@ -32,23 +30,16 @@ def archives(session_id: str, as_json: bool) -> None:
     cursor = ""
     with Coordinator() as coordinator:
         while True:
-            page = coordinator.get(
-                f"{SESSIONS_PATH}/{session_id}/archives?{urlencode({'limit': 100} | _given(cursor=cursor))}"
-            )
+            query = urlencode({"limit": 100} | _given(cursor=cursor))
+            page = coordinator.get(f"{session_path(session_id, 'archives')}?{query}")
             found += page["archives"]
             cursor = page["next_cursor"]
             if cursor is None:
                 break
     if as_json:
-        click.echo(json.dumps({"hot_copy": page["hot_copy"], "archives": found}))
+        print_json({"hot_copy": page["hot_copy"], "archives": found})
         return
-    table = Table("generation", "token", "backed up", "bytes", "clean", "Chromium", "key", "", box=None)
-    for one in found:
-        state = "void" if one["void"] else "set aside" if one["set_aside"] else ""
-        told = (one["generation"], one["token"], one["backed_up_at"], one["size_bytes"], one["clean"], one["chromium"],
-                one["key_id"] or "", state)  # fmt: skip
-        table.add_row(*("" if value is None else str(value) for value in told))
-    print_table(table)
+    print_table(("generation", "token", "backed up", "bytes", "clean", "Chromium", "key", ""), map(_row, found))
 
 
 @click.command()
@@ -62,7 +53,7 @@ def rollback(session_id: str, generation: int, token: int | None, yes: bool, as_
     ask(f"begin {session_id} from generation {generation}, passing over everything newer?", yes)
     with Coordinator() as coordinator:
         body = {"generation": generation} | ({"token": token} if token is not None else {})
-        found = coordinator.post(f"{SESSIONS_PATH}/{session_id}/rollback", body)
+        found = coordinator.post(session_path(session_id, "rollback"), body)
     say(found, f"goes back to generation {generation}", as_json)
 
 
@@ -72,8 +63,15 @@ def rollback(session_id: str, generation: int, token: int | None, yes: bool, as_
 def restore(session_id: str, as_json: bool) -> None:
     """Have a session connected again; one that runs is left alone."""
     with Coordinator() as coordinator:
-        found = coordinator.post(f"{SESSIONS_PATH}/{session_id}/restore")
+        found = coordinator.post(session_path(session_id, "restore"))
     say(found, "is restored", as_json)
+
+
+def _row(one: dict[str, Any]) -> list[str]:
+    state = "void" if one["void"] else "set aside" if one["set_aside"] else ""
+    told = (one["generation"], one["token"], one["backed_up_at"], one["size_bytes"], one["clean"], one["chromium"],
+            one["key_id"], state)  # fmt: skip
+    return ["" if value is None else str(value) for value in told]
 
 
 def _given(**values: str) -> dict[str, str]:

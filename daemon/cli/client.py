@@ -1,47 +1,40 @@
 """The coordinator's HTTP API as the commands use it. Nothing else of this room talks HTTP."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import IO, Any, Self
+from urllib.parse import quote
 
 import httpx
 
-from daemon.core.errors import BlazzError, UnavailableError
-from daemon.core.exit_codes import ExitCode
-from daemon.core.settings import client_choice, load_settings
+from daemon.cli.address import address_and_token
+from daemon.cli.answers import (
+    CoordinatorUnavailableError,
+    is_kind,
+    json_of,
+    not_the_coordinator,
+    refusal_of,
+    time_of,
+)
+from daemon.core.errors import InvalidInputError
 
 _TIMEOUT_S = 40.0
 _FILE_TIMEOUT_S = 180.0
 _SILENCE_S = 45.0
 """A stream without even a heartbeat for so long is dead."""
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-class CoordinatorUnavailableError(UnavailableError):
-    """The coordinator does not answer; whether it did what was asked is not known, unless it was never `reached`."""
+def below(path: str, *parts: str) -> str:
+    """Return a path with these parts behind it, each of which stays one part whatever characters it has.
 
-    code = "coordinator_unavailable"
-
-    def __init__(self, message: str, *, reached: bool, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.reached = reached
-
-
-class RefusedError(BlazzError):
-    """The coordinator answered with a problem, whose code this error has."""
-
-    exit_code = ExitCode.USAGE
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(str(problem.get("detail") or f"answer {status}"), hint=str(problem.get("hint") or ""))
-        self.problem = problem
-        self.tried_nothing = status < 500
-        """Whether this request is certain to have changed nothing."""
-        self.code = str(problem.get("code") or f"http_{status}")  # type: ignore[misc]  # the class has no code of its own
-        if status >= 500:
-            self.exit_code = ExitCode.UNAVAILABLE  # type: ignore[misc]  # it depends on the answer
-        elif status == 429:
-            self.exit_code = ExitCode.TEMPORARY  # type: ignore[misc]
+    Raises:
+        InvalidInputError: a part would lead to another place.
+    """
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise InvalidInputError(f"{part!r} is no id and no name")
+    return "/".join([path, *(quote(part, safe="") for part in parts)])
 
 
 class Coordinator:
@@ -51,12 +44,8 @@ class Coordinator:
     """
 
     def __init__(self) -> None:
-        url, token = client_choice()
-        if not url or not token:
-            settings = load_settings().coordinator
-            host = _ANY.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
-            url = url or f"http://{host}:{settings.port}"
-            token = token or settings.api_token.get_secret_value()
+        """Raises SettingsError."""
+        url, token = address_and_token()
         self._http = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT_S, trust_env=False
         )
@@ -74,6 +63,7 @@ class Coordinator:
 
         Raises:
             CoordinatorUnavailableError: no answer.
+            NotTheCoordinatorError: an answer that the coordinator does not give.
             RefusedError: a problem, with its code.
         """
         return self._call("GET", path, headers={"Accept": "application/json"})
@@ -88,31 +78,36 @@ class Coordinator:
         """Post a form with a file, given as name, content and mimetype. Raises as `get`."""
         return self._call("POST", path, data=form, files={"file": file}, headers=headers, timeout=_FILE_TIMEOUT_S)
 
-    def delete(self, path: str) -> dict[str, Any]:
-        """Delete what is there and return the answer. Raises as `get`."""
-        return self._call("DELETE", path)
+    def delete(self, path: str) -> None:
+        """Delete what is there. Raises as `get`."""
+        self._call("DELETE", path)
 
     def stream(
-        self, path: str, params: Sequence[tuple[str, str]], *, idle_s: float | None, opened: list[str]
+        self, path: str, params: Sequence[tuple[str, str]], *, idle_s: float | None, opened: list[datetime]
     ) -> Iterator[dict[str, str]]:
         """Yield server-sent events with `id`, `event` and `data`; end after `idle_s` without any, None: never.
 
-        The path is put into `opened` once the coordinator has begun to answer.
+        Once the coordinator has begun to answer, its time is put into `opened`.
 
         Raises:
             CoordinatorUnavailableError: the connection broke off, or there was none.
-            RefusedError: a problem, with its code.
+            NotTheCoordinatorError, RefusedError: as `get`.
         """
-        timeout = httpx.Timeout(_TIMEOUT_S, read=_SILENCE_S if idle_s is None else idle_s)
+        limits_s: dict[str, float | None] = httpx.Timeout(_TIMEOUT_S).as_dict()
+        begun = False
         try:
-            with self._http.stream("GET", path, params=list(params), timeout=timeout) as answer:
-                if answer.is_error:
-                    answer.read()
-                    raise RefusedError(answer.status_code, _json_of(answer))
-                opened.append(path)
+            with self._http.stream("GET", path, params=list(params), extensions={"timeout": limits_s}) as answer:
+                if answer.status_code != 200 or not is_kind(answer, "text/event-stream"):
+                    if answer.is_error:
+                        answer.read()
+                    raise refusal_of(answer)
+                # From here on, as the answer is read by the limits that are in this dictionary then.
+                limits_s["read"] = _SILENCE_S if idle_s is None else idle_s
+                begun = True
+                opened.append(time_of(answer))
                 yield from _events(answer.iter_lines())
         except httpx.ReadTimeout as error:
-            if idle_s is None:
+            if idle_s is None or not begun:
                 raise self._unavailable(error) from None
         except httpx.TransportError as error:
             raise self._unavailable(error) from None
@@ -122,9 +117,15 @@ class Coordinator:
             answer = self._http.request(method, path, **request)
         except httpx.TransportError as error:
             raise self._unavailable(error) from None
-        if answer.is_error:
-            raise RefusedError(answer.status_code, _json_of(answer))
-        return _json_of(answer)
+        except httpx.DecodingError:
+            raise not_the_coordinator(self._http.base_url, "that cannot be read") from None
+        if method == "DELETE" and answer.status_code == 204:
+            return {}
+        # The 200 of any other server must not be taken for the only good answer to a DELETE.
+        told = json_of(answer) if answer.is_success and method != "DELETE" else None
+        if told is None:
+            raise refusal_of(answer)
+        return told
 
     def _unavailable(self, error: httpx.TransportError) -> CoordinatorUnavailableError:
         return CoordinatorUnavailableError(
@@ -132,14 +133,6 @@ class Coordinator:
             hint="is it running? COORDINATOR_HOST and COORDINATOR_PORT, or BLAZZ_URL, say where it is looked for",
             reached=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout),
         )
-
-
-def _json_of(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        shown: dict[str, Any] = answer.json()
-    except ValueError:
-        return {}
-    return shown
 
 
 def _events(lines: Iterator[str]) -> Iterator[dict[str, str]]:

@@ -2,26 +2,39 @@
 
 import os
 import traceback
+from typing import Any
 
-import click
-
+from daemon.cli.answers import RefusedError
+from daemon.cli.printing import print_json, print_line
 from daemon.core.errors import BlazzError
 from daemon.core.exit_codes import ExitCode
 
 
-def report(error: BaseException) -> ExitCode:
+def report(error: BaseException, *, as_json: bool = False) -> ExitCode:
     """Say what went wrong, never with a traceback, and return the exit code."""
-    known = first_known(error)
-    if known is None:
-        click.echo(f"blazz: bug: {_where(error)} ({BlazzError.code})", err=True)
-        return ExitCode.SOFTWARE
+    known = first_known(error) or BlazzError(f"bug: {_where(error)}")
+    if as_json:
+        print_json(problem_of(known), err=True)
+        return known.exit_code
     lines = known.message.splitlines() or [""]
     for line in lines[:-1]:
-        click.echo(f"blazz: {line}", err=True)
+        print_line(f"blazz: {line}", err=True)
     where = str(known)[len(known.message) :]
     hint = f"; {known.hint}" if known.hint else ""
-    click.echo(f"blazz: {lines[-1]}{where} ({known.code}){hint}", err=True)
+    print_line(f"blazz: {lines[-1]}{where} ({known.code}){hint}", err=True)
     return known.exit_code
+
+
+def report_interrupt() -> ExitCode:
+    """Say that Ctrl-C ended the command, and return the exit code."""
+    print_line("blazz: interrupted", err=True)
+    return ExitCode.INTERRUPTED
+
+
+def problem_of(error: BlazzError) -> dict[str, Any]:
+    """Return an error as JSON: as the API told it, or in the same names."""
+    told = {"code": error.code, "detail": error.message} | ({"hint": error.hint} if error.hint else {})
+    return error.problem | told if isinstance(error, RefusedError) else told | error.ids
 
 
 def first_known(error: BaseException) -> BlazzError | None:

@@ -1,12 +1,13 @@
 """`blazz restore`: many sessions connected again, followed to the end."""
 
-import json
 from typing import Any
 
 import click
 
-from daemon.cli.client import Coordinator
+from daemon.cli.client import Coordinator, below
 from daemon.cli.following import NotFinishedError, Step, follow
+from daemon.cli.options import json_option
+from daemon.cli.printing import print_json, print_line
 from daemon.core.exit_codes import ExitCode
 
 _PATH = "/api/whatsapp/restore"
@@ -22,7 +23,7 @@ _PATH = "/api/whatsapp/restore"
 @click.option("--workspace", help="Workspace of the ids: those that Redis lost are then looked for in the bucket.")
 @click.option("--no-wait", is_flag=True, help="Ask for it and do not follow it.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Follow it for so many seconds only.")
-@click.option("--json", "as_json", is_flag=True, help="Print the job as JSON.")
+@json_option("Print the job as JSON.")
 def restore(
     session_ids: tuple[str, ...],
     source: str | None,
@@ -37,15 +38,16 @@ def restore(
     asked = [{"session_id": i, "workspace_id": workspace} if workspace else i for i in session_ids]
     with Coordinator() as coordinator:
         job = coordinator.post(_PATH, {"source": source} if source else {"sessions": asked})
+        code: int = ExitCode.OK
         if not no_wait:
-            job = _followed(coordinator, job, timeout_s)
+            job, code = _followed(coordinator, job, timeout_s)
     _print(job, as_json=as_json)
-    if not no_wait and (job["unknown_count"] or job["connected"] < job["total"]):
-        raise SystemExit(1)
+    raise SystemExit(code)
 
 
-def _followed(coordinator: Coordinator, job: dict[str, Any], timeout_s: float | None) -> dict[str, Any]:
-    path, seen = f"{_PATH}/{job['job_id']}", job
+def _followed(coordinator: Coordinator, job: dict[str, Any], timeout_s: float | None) -> tuple[dict[str, Any], int]:
+    """Return the job as it was seen last, and the exit code."""
+    path, seen = below(_PATH, job["job_id"]), job
 
     def look() -> Step:
         nonlocal seen
@@ -57,24 +59,23 @@ def _followed(coordinator: Coordinator, job: dict[str, Any], timeout_s: float | 
     try:
         follow("sessions", look, timeout_s=timeout_s)
     except NotFinishedError:
-        click.echo(f"not finished in {timeout_s:g} s; it goes on as {job['job_id']}", err=True)
-        _print(seen, as_json=False)
-        raise SystemExit(ExitCode.TEMPORARY) from None
+        print_line(f"not finished in {timeout_s:g} s; it goes on as {job['job_id']}", err=True)
+        return seen, ExitCode.TEMPORARY
     except KeyboardInterrupt:
-        click.echo(f"not followed any more; it goes on as {job['job_id']}", err=True)
-        raise SystemExit(130) from None
-    return seen
+        print_line(f"not followed any more; it goes on as {job['job_id']}", err=True)
+        return seen, ExitCode.INTERRUPTED
+    return seen, 1 if seen["unknown_count"] or seen["connected"] < seen["total"] else ExitCode.OK
 
 
 def _print(job: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(job))
+        print_json(job)
         return
     counts = ", ".join(f"{job[name]} {name.replace('_', ' ')}" for name in _COUNTS if job[name])
-    click.echo(f"{job['job_id']}: {job['state']}; {job['total']} sessions{': ' if counts else ''}{counts}")
+    print_line(f"{job['job_id']}: {job['state']}; {job['total']} sessions{': ' if counts else ''}{counts}")
     if job["unknown_count"]:
         shown = ", ".join(job["unknown"])
-        click.echo(f"{job['unknown_count']} that nobody knows: {shown}")
+        print_line(f"{job['unknown_count']} that nobody knows: {shown}")
 
 
 _COUNTS = ("connected", "waiting", "failed", "needs_scan", "ended")

@@ -1,6 +1,5 @@
 """The command group, how commands are found and fail, and those that need no running daemon."""
 
-import json
 import signal
 from typing import Any
 
@@ -9,8 +8,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from daemon.cli.events import events
-from daemon.cli.failing import report
+from daemon.cli.failing import report, report_interrupt
 from daemon.cli.offered import offered_command, offered_names
+from daemon.cli.options import json_option, wants_json
+from daemon.cli.printing import print_json, print_line
 from daemon.cli.restore import restore
 from daemon.cli.send import send
 from daemon.cli.sessions import sessions
@@ -41,10 +42,17 @@ class Commands(click.Group):
         before = signal.signal(signal.SIGTERM, _terminated)
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.Abort as error:
+            # Also what "no" to a question raises, which click says itself.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise SystemExit(report_interrupt()) from None
+            raise
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click says these itself
+        except KeyboardInterrupt:
+            raise SystemExit(report_interrupt()) from None
         except Exception as error:
-            raise SystemExit(report(error)) from None
+            raise SystemExit(report(error, as_json=wants_json(ctx))) from None
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -69,23 +77,26 @@ main.add_command(webhooks)
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option("Machine-readable.")
 def check(as_json: bool) -> None:
     """Check all settings and say what is wrong, one line each."""
     try:
         load_endpoints(load_settings().webhook)
     except SettingsError as error:
         if as_json:
-            click.echo(json.dumps({"valid": False, "code": error.code, "errors": error.message.splitlines()}))
+            print_json({"valid": False, "code": error.code, "errors": error.message.splitlines()})
         else:
             click.echo(error.message, err=True)
         raise SystemExit(error.exit_code) from None
-    click.echo(json.dumps({"valid": True, "errors": []}) if as_json else "settings are valid")
+    if as_json:
+        print_json({"valid": True, "errors": []})
+    else:
+        print_line("settings are valid")
 
 
 @main.command()
 @click.option("--markdown", is_flag=True, help="As the table in the README.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@json_option("Machine-readable.")
 def settings(markdown: bool, as_json: bool) -> None:
     """List every setting with its default and meaning."""
     if markdown:
@@ -93,7 +104,7 @@ def settings(markdown: bool, as_json: bool) -> None:
         return
     if as_json:
         fields = [field for section in SECTIONS.values() for field in section.model_fields.values()]
-        click.echo(json.dumps([{"name": f.alias, "default": _default(f), "meaning": f.description} for f in fields]))
+        print_json([{"name": f.alias, "default": _default(f), "meaning": f.description} for f in fields])
         return
     for section in SECTIONS.values():
         for field in section.model_fields.values():

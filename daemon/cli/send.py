@@ -1,7 +1,7 @@
 """`blazz send`: one message, with a plain answer to "did it go out?"."""
 
-import json
 import mimetypes
+import re
 import shlex
 import sys
 import uuid
@@ -10,13 +10,24 @@ from typing import Any
 
 import click
 
-from daemon.cli.client import Coordinator, CoordinatorUnavailableError, RefusedError
-from daemon.cli.failing import report
+from daemon.cli.answers import CoordinatorUnavailableError, RefusedError
+from daemon.cli.client import Coordinator
+from daemon.cli.failing import problem_of, report
 from daemon.cli.options import AS_JSON
+from daemon.cli.printing import print_json, print_line
+from daemon.core.errors import UnavailableError
 from daemon.core.exit_codes import ExitCode
 
 _PATH = "/api/whatsapp/send"
 _KINDS = ("image", "video", "audio", "voice", "document")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def _usable_key(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str | None:
+    """Refuse an empty key, too: it comes of a variable that is not set, and a new key would send a second time."""
+    if given is not None and not _KEY.fullmatch(given):
+        raise click.BadParameter("a key is 1 to 255 visible ASCII characters")
+    return given
 
 
 @click.command()
@@ -32,7 +43,9 @@ _KINDS = ("image", "video", "audio", "voice", "document")
 @click.option("--contact", metavar="NAME,PHONE", help="Send a contact card.")
 @click.option("--react", nargs=2, metavar="MESSAGE_ID EMOJI", help='React to a message; "" takes it back.')
 @click.option("--reply-to", help="Id of the message to quote.")
-@click.option("--key", help="Idempotency-Key: the same key never sends twice. A new one by default.")
+@click.option(
+    "--key", callback=_usable_key, help="Idempotency-Key: the same key never sends twice. A new one by default."
+)
 @AS_JSON
 def send(
     session_id: str,
@@ -66,14 +79,20 @@ def send(
         body["reaction"] = {"message_id": react[0], "emoji": react[1]}
     elif caption or kind:
         body |= {"caption": caption} | ({"kind": kind} if kind else {})
-    chosen = key or str(uuid.uuid4())
+    chosen = str(uuid.uuid4()) if key is None else key
     try:
         with Coordinator() as coordinator:
             sent = _sent(coordinator, body, file, chosen)
-    except (RefusedError, CoordinatorUnavailableError) as error:
+    except (RefusedError, UnavailableError) as error:
         raise SystemExit(_failed(error, chosen, fresh=key is None, as_json=as_json)) from None
+    except KeyboardInterrupt:
+        print_line(f"blazz: {_unknown(chosen)}", err=True)
+        raise
     before = " before" if sent["replayed"] else ""
-    click.echo(json.dumps(sent | {"key": chosen}) if as_json else f"sent{before}: {sent['message_id']}")
+    if as_json:
+        print_json(sent | {"key": chosen})
+    else:
+        print_line(f"sent{before}: {sent['message_id']}")
 
 
 def _sent(coordinator: Coordinator, body: dict[str, Any], file: Path | None, key: str) -> dict[str, Any]:
@@ -85,27 +104,34 @@ def _sent(coordinator: Coordinator, body: dict[str, Any], file: Path | None, key
         return coordinator.post_file(f"{_PATH}/file", body, (file.name, content, mimetype), headers=headers)
 
 
-def _failed(error: RefusedError | CoordinatorUnavailableError, key: str, *, fresh: bool, as_json: bool) -> ExitCode:
-    """Say what is known, and how to go on when nobody knows; return the exit code.
+def _failed(error: RefusedError | UnavailableError, key: str, *, fresh: bool, as_json: bool) -> ExitCode:
+    """Say what is known, and how to go on when nobody knows; return the exit code."""
+    outcome = _outcome(error, fresh=fresh)
+    unknown = outcome == "unknown"
+    if as_json:
+        told = problem_of(error) | {"outcome": outcome, "key": key} | ({"hint": _unknown(key)} if unknown else {})
+        print_json(told)
+        print_json(told, err=True)
+    else:
+        report(error)
+        print_line(f"blazz: {_unknown(key) if unknown else 'certainly not sent'}", err=True)
+    return ExitCode.UNKNOWN if unknown else error.exit_code
+
+
+def _unknown(key: str) -> str:
+    return f"it may have been sent; the same command with {shlex.join(['--key', key])} cannot send it twice"
+
+
+def _outcome(error: RefusedError | UnavailableError, *, fresh: bool) -> str:
+    """Return `not_sent` or `unknown`.
 
     A `fresh` key was never used before, which the coordinator cannot know of a request that it refuses.
     """
-    outcome = error.problem.get("outcome", "unknown") if isinstance(error, RefusedError) else "unknown"
-    if fresh and isinstance(error, RefusedError) and error.tried_nothing:
-        outcome = "not_sent"
-    code = report(error)
-    if as_json:
-        told = error.problem if isinstance(error, RefusedError) else {"code": error.code, "detail": error.message}
-        click.echo(json.dumps({**told, "outcome": outcome, "key": key}))
-    if outcome != "unknown":
-        click.echo("blazz: certainly not sent", err=True)
-        return code
-    if isinstance(error, CoordinatorUnavailableError) and not error.reached:
-        click.echo("blazz: certainly not sent: the coordinator was not reached", err=True)
-        return code
-    again = shlex.join(["--key", key])
-    click.echo(f"blazz: it may have been sent; the same command with {again} cannot send it twice", err=True)
-    return ExitCode.UNKNOWN
+    if isinstance(error, CoordinatorUnavailableError):
+        return "unknown" if error.reached or not fresh else "not_sent"
+    if not isinstance(error, RefusedError):
+        return "unknown"
+    return "not_sent" if fresh and error.tried_nothing else str(error.problem.get("outcome", "unknown"))
 
 
 def _place(text: str) -> dict[str, float]:

@@ -1,16 +1,14 @@
 """`blazz shards`: which shards there are, and emptying one, followed to the end."""
 
-import json
 import time
 from typing import Any
 
 import click
-from rich.table import Table
 
-from daemon.cli.client import Coordinator
+from daemon.cli.client import Coordinator, below
 from daemon.cli.following import NotFinishedError, Step, follow
 from daemon.cli.options import AS_JSON
-from daemon.cli.tables import print_table
+from daemon.cli.printing import print_json, print_line, print_table
 from daemon.core.exit_codes import ExitCode
 
 _PATH = "/api/whatsapp/shards"
@@ -33,14 +31,10 @@ def list_all(as_json: bool) -> None:
     with Coordinator() as coordinator:
         answer = coordinator.get(_PATH)
     if as_json:
-        click.echo(json.dumps(answer))
+        print_json(answer)
         return
-    table = Table(
-        "shard", "state", "host", "sessions", "starting", "waiting", "lag", "cpu", "memory", "drain", box=None
-    )
-    for shard in answer["shards"]:
-        table.add_row(*_row(shard))
-    print_table(table)
+    titles = ("shard", "state", "host", "sessions", "starting", "waiting", "lag", "cpu", "memory", "drain")
+    print_table(titles, map(_row, answer["shards"]))
 
 
 @shards.command()
@@ -49,16 +43,16 @@ def list_all(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show one shard."""
     with Coordinator() as coordinator:
-        shard = coordinator.get(f"{_PATH}/{name}")
+        shard = coordinator.get(below(_PATH, name))
     if as_json:
-        click.echo(json.dumps(shard))
+        print_json(shard)
         return
     flat = {key: value for key, value in shard.items() if not isinstance(value, dict)}
     for group in ("last_exit", "drain"):
         flat |= {f"{group}.{key}": value for key, value in (shard[group] or {}).items()}
     for key, value in flat.items():
         if value is not None:
-            click.echo(f"{key:<22} {value}")
+            print_line(f"{key:<22} {value}")
 
 
 @shards.command()
@@ -69,13 +63,15 @@ def show(name: str, as_json: bool) -> None:
 def drain(name: str, no_wait: bool, timeout_s: float | None, as_json: bool) -> None:
     """Give a shard's sessions to the others, each with a last backup, and place nothing on it until undrain."""
     with Coordinator() as coordinator:
-        shard = coordinator.post(f"{_PATH}/{name}/drain")
+        shard = coordinator.post(below(_PATH, name, "drain"))
+        code: int = ExitCode.OK
         if not no_wait:
-            shard = _followed(coordinator, shard, timeout_s)
+            shard, code = _followed(coordinator, shard, timeout_s)
     if as_json:
-        click.echo(json.dumps(shard))
-    else:
-        click.echo(f"{name} is being drained" if no_wait else f"{name} is drained: nothing is placed on it")
+        print_json(shard)
+    elif code == ExitCode.OK:
+        print_line(f"{name} is being drained" if no_wait else f"{name} is drained: nothing is placed on it")
+    raise SystemExit(code)
 
 
 @shards.command()
@@ -84,20 +80,28 @@ def drain(name: str, no_wait: bool, timeout_s: float | None, as_json: bool) -> N
 def undrain(name: str, as_json: bool) -> None:
     """Have a shard take sessions again."""
     with Coordinator() as coordinator:
-        shard = coordinator.post(f"{_PATH}/{name}/undrain")
-    click.echo(json.dumps(shard) if as_json else f"{name} takes sessions again; those that it gave away stay")
+        shard = coordinator.post(below(_PATH, name, "undrain"))
+    if as_json:
+        print_json(shard)
+    else:
+        print_line(f"{name} takes sessions again; those that it gave away stay")
 
 
-def _followed(coordinator: Coordinator, shard: dict[str, Any], timeout_s: float | None) -> dict[str, Any]:
+class _DrainEndedError(Exception):
+    """Somebody has ended the drain."""
+
+
+def _followed(coordinator: Coordinator, shard: dict[str, Any], timeout_s: float | None) -> tuple[dict[str, Any], int]:
+    """Return the shard as it was seen last, and the exit code."""
     name, began_mono_s, seen = shard["name"], time.monotonic(), shard
     first: int | None = None
 
     def look() -> Step:
         nonlocal seen, first
-        seen = coordinator.get(f"{_PATH}/{name}")
+        seen = coordinator.get(below(_PATH, name))
         drain = seen["drain"]
         if drain is None:
-            raise click.ClickException(f"somebody has ended the drain of {name}")
+            raise _DrainEndedError
         if drain["left"] is None:
             return Step(done=0, total=drain["total"], note="waiting for the leading coordinator", finished=False)
         todo = drain["left"] + drain["moving"]
@@ -110,12 +114,15 @@ def _followed(coordinator: Coordinator, shard: dict[str, Any], timeout_s: float 
         follow(f"draining {name}", look, timeout_s=timeout_s)
     except NotFinishedError:
         blocked = _REASONS.get((seen["drain"] or {}).get("blocked_reason") or "", "")
-        click.echo(f"not drained in {timeout_s:g} s{blocked and ': '}{blocked}; it goes on", err=True)
-        raise SystemExit(ExitCode.TEMPORARY) from None
+        print_line(f"not drained in {timeout_s:g} s{blocked and ': '}{blocked}; it goes on", err=True)
+        return seen, ExitCode.TEMPORARY
+    except _DrainEndedError:
+        print_line(f"somebody has ended the drain of {name}", err=True)
+        return seen, 1
     except KeyboardInterrupt:
-        click.echo(f"not followed any more; the drain goes on, `blazz shards undrain {name}` ends it", err=True)
-        raise SystemExit(130) from None
-    return seen
+        print_line(f"not followed any more; the drain goes on, `blazz shards undrain {name}` ends it", err=True)
+        return seen, ExitCode.INTERRUPTED
+    return seen, ExitCode.OK
 
 
 def _note(drain: dict[str, Any], *, handed_over: int, seconds: float) -> str:

@@ -1,13 +1,12 @@
 """`blazz tokens`: who may use the API, and for what."""
 
-import json
 from typing import Any
 
 import click
-from rich.table import Table
 
-from daemon.cli.client import Coordinator
-from daemon.cli.tables import print_table
+from daemon.cli.client import Coordinator, below
+from daemon.cli.options import AS_JSON
+from daemon.cli.printing import print_json, print_line, print_table
 
 _PATH = "/api/whatsapp/tokens"
 _SCOPES = ("read", "send", "manage", "admin")
@@ -23,44 +22,42 @@ def tokens() -> None:
 @click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(_SCOPES), help="May be repeated.")
 @click.option("--workspace", "workspaces", multiple=True, help="Limit it to this workspace; may be repeated.")
 @click.option("--days", type=click.IntRange(1, 3650), help="After so many days it works no more.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@AS_JSON
 def create(name: str, scopes: tuple[str, ...], workspaces: tuple[str, ...], days: int | None, as_json: bool) -> None:
     """Make a token and print it. It is shown only now, as a hash of it is all that is kept."""
     body = {"name": name, "scopes": scopes, "workspaces": workspaces or None, "expires_in_days": days}
     with Coordinator() as coordinator:
         made = coordinator.post(_PATH, body)
     if as_json:
-        click.echo(json.dumps(made))
+        print_json(made)
         return
-    click.echo(made["token"])
-    click.echo(f"made {made['id']} ({', '.join(made['scopes'])}); it is not shown again", err=True)
+    print_line(made["token"])
+    print_line(f"made {made['id']} ({', '.join(made['scopes'])}); it is not shown again", err=True)
 
 
 @tokens.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@AS_JSON
 def list_tokens(as_json: bool) -> None:
     """List the tokens; API_TOKEN is not among them."""
     with Coordinator() as coordinator:
         found = coordinator.get(_PATH)["tokens"]
     if as_json:
-        click.echo(json.dumps(found))
-        return
-    table = Table(box=None, header_style="bold")
-    for title in ("id", "name", "scopes", "workspaces", "made", "works until"):
-        table.add_column(title)
-    for token in found:
-        table.add_row(*_row(token))
-    print_table(table)
+        print_json(found)
+    else:
+        print_table(("id", "name", "scopes", "workspaces", "made", "works until"), map(_row, found))
 
 
 @tokens.command("revoke")
 @click.argument("token_id")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@AS_JSON
 def revoke(token_id: str, as_json: bool) -> None:
     """Have a token work no more."""
     with Coordinator() as coordinator:
-        coordinator.delete(f"{_PATH}/{token_id}")
-    click.echo(json.dumps({"id": token_id, "revoked": True}) if as_json else f"{token_id} works no more")
+        coordinator.delete(below(_PATH, token_id))
+    if as_json:
+        print_json({"id": token_id, "revoked": True})
+    else:
+        print_line(f"{token_id} works no more")
 
 
 def _row(token: dict[str, Any]) -> tuple[str, ...]:

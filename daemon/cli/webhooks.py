@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import click
-from rich.table import Table
 
-from daemon.cli.client import Coordinator
+from daemon.cli.client import Coordinator, below
 from daemon.cli.following import Step, follow
 from daemon.cli.options import AS_JSON
-from daemon.cli.tables import print_table
+from daemon.cli.printing import print_json, print_line, print_table
+from daemon.core.errors import BlazzError
 
 _PATH = "/api/whatsapp/webhooks"
 _PAGE = 500
@@ -32,12 +32,10 @@ def list_all(as_json: bool) -> None:
     with Coordinator() as coordinator:
         answer = coordinator.get(_PATH)
     if as_json:
-        click.echo(json.dumps(answer))
+        print_json(answer)
         return
-    table = Table("endpoint", "host", "state", "waiting", "parked", "oldest", "dead", "lost", "events", "why", box=None)
-    for one in answer["endpoints"]:
-        table.add_row(*_row(one))
-    _print(table)
+    titles = ("endpoint", "host", "state", "waiting", "parked", "oldest", "dead", "lost", "events", "why")
+    print_table(titles, map(_row, answer["endpoints"]))
 
 
 @webhooks.command()
@@ -53,25 +51,14 @@ def dead(
     """List the events that were given up, oldest first; or show one of them whole."""
     with Coordinator() as coordinator:
         if letter_id is not None:
-            click.echo(json.dumps(coordinator.get(f"{_PATH}/dead/{letter_id}"), indent=None if as_json else 2))
+            letter = coordinator.get(below(_PATH, "dead", letter_id))
+            click.echo(json.dumps(letter, indent=None if as_json else 2))
             return
         found = list(_dead(coordinator, _given(endpoint=endpoint, session_id=session_id, event=event), limit))
     if as_json:
-        click.echo(json.dumps({"dead": found}))
-        return
-    table = Table("id", "endpoint", "session", "event", "told", "tries", "why", box=None)
-    for one in found:
-        event_of = one["event"]
-        table.add_row(
-            one["id"],
-            one["endpoint"],
-            event_of.get("session_id") or "",
-            str(event_of.get("event", "")),
-            one["told_at"],
-            str(one["tries"]),
-            one["reason"],
-        )
-    _print(table)
+        print_json({"dead": found})
+    else:
+        print_table(("id", "endpoint", "session", "event", "told", "tries", "why"), map(_letter_row, found))
 
 
 @webhooks.command()
@@ -94,13 +81,18 @@ def redrive(
     if [bool(letter_ids), everything, bool(wanted)].count(True) != 1:
         raise click.UsageError("give either ids, or --all, or some of --endpoint, --session, --event")
     asked: dict[str, Any] = {"ids": list(letter_ids)} if letter_ids else wanted or {"all": True}
-    with Coordinator() as coordinator:
-        sent = _redriven(coordinator, asked)
-    if as_json:
-        click.echo(json.dumps(sent))
-    else:
-        skipped = f", {sent['skipped']} skipped" if sent["skipped"] else ""
-        click.echo(f"{sent['redriven']} events are sent again{skipped}")
+    sent = {"redriven": 0, "skipped": 0}
+    try:
+        with Coordinator() as coordinator:
+            _redrive(coordinator, asked, sent)
+    except (KeyboardInterrupt, BlazzError):
+        if any(sent.values()):
+            _say_sent(sent, as_json)
+        raise
+    _say_sent(sent, as_json)
+    # Of all, or of those that options name, some may just have gone; one that is asked for by its id should be there.
+    if sent["skipped"] and (letter_ids or not sent["redriven"]):
+        raise SystemExit(1)
 
 
 @webhooks.command()
@@ -109,8 +101,11 @@ def redrive(
 def resume(name: str, as_json: bool) -> None:
     """Deliver again to an endpoint that was paused."""
     with Coordinator() as coordinator:
-        one = coordinator.post(f"{_PATH}/{name}/resume")
-    click.echo(json.dumps(one) if as_json else f"{name} gets events again; {one['waiting']} wait for it")
+        one = coordinator.post(below(_PATH, name, "resume"))
+    if as_json:
+        print_json(one)
+    else:
+        print_line(f"{name} gets events again; {one['waiting']} wait for it")
 
 
 @webhooks.command()
@@ -119,13 +114,13 @@ def resume(name: str, as_json: bool) -> None:
 def test(name: str, as_json: bool) -> None:
     """Post a signed event `test` to an endpoint now. Ends with 1 when it is not taken."""
     with Coordinator() as coordinator:
-        answer = coordinator.post(f"{_PATH}/{name}/test")
+        answer = coordinator.post(below(_PATH, name, "test"))
     if as_json:
-        click.echo(json.dumps(answer))
+        print_json(answer)
     elif answer["taken"]:
-        click.echo(f"{name} took it: HTTP {answer['status']} in {answer['took_ms']:.0f} ms")
+        print_line(f"{name} took it: HTTP {answer['status']} in {answer['took_ms']:.0f} ms")
     else:
-        click.echo(f"{name} did not take it: {answer['error']}")
+        print_line(f"{name} did not take it: {answer['error']}")
     if not answer["taken"]:
         raise SystemExit(1)
 
@@ -145,9 +140,8 @@ def _dead(coordinator: Coordinator, wanted: dict[str, Any], limit: int) -> Itera
             return
 
 
-def _redriven(coordinator: Coordinator, asked: dict[str, Any]) -> dict[str, Any]:
-    """Ask again until all are sent; shows how far that is."""
-    sent = {"redriven": 0, "skipped": 0}
+def _redrive(coordinator: Coordinator, asked: dict[str, Any], sent: dict[str, int]) -> None:
+    """Ask again until all are sent, and count them in `sent`; shows how far that is."""
     total = sum(one["dead"] for one in coordinator.get(_PATH)["endpoints"]) if "all" in asked else 0
 
     def step() -> Step:
@@ -159,14 +153,24 @@ def _redriven(coordinator: Coordinator, asked: dict[str, Any]) -> dict[str, Any]
         return Step(done=done, total=max(total, done), note="", finished=answer["next_cursor"] is None)
 
     if "ids" in asked:
-        answer = coordinator.post(f"{_PATH}/dead/redrive", asked)
-        return {name: answer[name] for name in sent}
-    follow("sent again", step, timeout_s=None)
-    return dict(sent)
+        step()
+    else:
+        follow("sent again", step, timeout_s=None)
 
 
-def _print(table: Table) -> None:
-    print_table(table)
+def _say_sent(sent: dict[str, int], as_json: bool) -> None:
+    if as_json:
+        print_json(sent)
+        return
+    skipped = f", {sent['skipped']} skipped" if sent["skipped"] else ""
+    print_line(f"{sent['redriven']} events are sent again{skipped}")
+
+
+def _letter_row(one: dict[str, Any]) -> list[str]:
+    event = one["event"]
+    told = (one["id"], one["endpoint"], event.get("session_id"), event.get("event"), one["told_at"], one["tries"],
+            one["reason"])  # fmt: skip
+    return [str(value or "") for value in told]
 
 
 def _row(one: dict[str, Any]) -> list[str]:
