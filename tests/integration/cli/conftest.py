@@ -1,27 +1,41 @@
-"""The command line on a real Redis and a bucket, with archives made for the test. No browser."""
+"""The command line on a real Redis and a bucket, with archives made for the test; and on a real coordinator app.
 
+No browser.
+"""
+
+import asyncio
 import os
+import signal
+import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 from click.testing import CliRunner, Result
 
 from daemon.cli.root import main
+from daemon.core.settings import Settings
 from daemon.objectstore.catalogue import ArchiveFacts, ArchiveRef, Catalogue
 from daemon.objectstore.config import StoreTimeouts
 from daemon.objectstore.facts import ObjectFacts
 from daemon.objectstore.store import ObjectStore
+from daemon.registry.registry import Registry
 from shards.archive.keyring import Keyring
 from shards.archive.manifest import Manifest
 from shards.archive.pack import ManifestFacts, Packed, describe, pack
 from shards.cli import parts
+from tests.integration.api.conftest import TOKEN, AnsweringShard, serving, settings_for
 from tests.servers.s3 import S3Server
 from tests.unit.profile.leveldb_files import edit, log_file
+
+ROOT = Path(__file__).parents[3]
+Begin = Callable[..., Awaitable[asyncio.subprocess.Process]]
+Blazz = Callable[..., Awaitable[tuple[int, str, str]]]
 
 _DATABASE = "Default/IndexedDB/http_x_0.indexeddb.leveldb"
 FILES = {
@@ -125,3 +139,81 @@ def bench(s3: S3Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.Monk
         **s3.environment(),
     }
     return Bench(home=tmp_path, store=store, environment=environment)
+
+
+@pytest.fixture
+def settings(redis_url: str) -> Settings:
+    """Of a coordinator without a bucket."""
+    return settings_for(redis_url)
+
+
+@pytest.fixture
+async def registry(settings: Settings) -> AsyncIterator[Registry]:
+    """An empty registry."""
+    opened = Registry(settings)
+    await opened.link.text.flushdb()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def api(registry: Registry, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API over this registry."""
+    async with serving(registry, settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def shard(registry: Registry) -> AsyncIterator[AnsweringShard]:
+    """A living shard."""
+    answering = AnsweringShard(registry)
+    await answering.beat()
+    running = asyncio.create_task(answering.run())
+    yield answering
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def _heed_interrupts() -> None:
+    """As at a terminal: tests that run in a shell's background inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+async def begin(api: httpx.AsyncClient, tmp_path: Path) -> AsyncIterator[Begin]:
+    """Begin a command as a process of its own; its standard error goes to `stderr` in the test's directory."""
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "BLAZZ_TOKEN": TOKEN, "BLAZZ_URL": str(api.base_url),
+    }  # fmt: skip
+    begun: list[asyncio.subprocess.Process] = []
+
+    async def run(*words: str, stderr: int | None = None, **more: str) -> asyncio.subprocess.Process:
+        with (tmp_path / "stderr").open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "daemon.cli", *words, cwd=tmp_path, env=environment | more,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr or file,
+                preexec_fn=_heed_interrupts,
+            )  # fmt: skip
+        begun.append(process)
+        return process
+
+    yield run
+    for process in begun:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.fixture
+def blazz(begin: Begin, tmp_path: Path) -> Blazz:
+    """Run a command; give its exit code, standard output and standard error."""
+
+    async def run(*words: str, stdin: bytes = b"", **more: str) -> tuple[int, str, str]:
+        process = await begin(*words, **more)
+        out, _ = await asyncio.wait_for(process.communicate(stdin), 60)
+        err = (tmp_path / "stderr").read_text()
+        assert process.returncode is not None
+        assert "Traceback" not in err
+        return process.returncode, out.decode(), err
+
+    return run

@@ -2,14 +2,10 @@
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from daemon.core.clock import utc_now
 from daemon.core.exit_codes import ExitCode
@@ -19,58 +15,11 @@ from daemon.sessions.commands import Outcome, Reply
 from daemon.sessions.events import Event, EventKind
 from daemon.sessions.outgoing import ContactCard, Location, Media, Reaction, Text, outgoing_from_arguments
 from daemon.sessions.states import SessionState
-from tests.integration.api.conftest import TOKEN, AnsweringShard, serving, settings_for
+from tests.integration.api.conftest import AnsweringShard
+from tests.integration.cli.conftest import Blazz
 
-ROOT = Path(__file__).parents[3]
 ID, TO = "session-12-7", "+5511999990000"
 SENT = Reply(outcome=Outcome.DONE, result={"message_id": "true_x_1", "ack": 1, "timestamp": 1_769_860_800})
-Blazz = Callable[..., Awaitable[tuple[int, str, str]]]
-
-
-@pytest.fixture
-async def registry(redis_url: str) -> AsyncIterator[Registry]:
-    opened = Registry(settings_for(redis_url))
-    await opened.link.text.flushdb()
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def api(registry: Registry, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(registry, settings_for(redis_url)) as client:
-        yield client
-
-
-@pytest.fixture
-async def shard(registry: Registry) -> AsyncIterator[AnsweringShard]:
-    answering = AnsweringShard(registry)
-    await answering.beat()
-    running = asyncio.create_task(answering.run())
-    yield answering
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
-@pytest.fixture
-async def blazz(api: httpx.AsyncClient, tmp_path: Path) -> Blazz:
-    """Run a command; give its exit code, standard output and standard error."""
-    environment = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "BLAZZ_TOKEN": TOKEN, "BLAZZ_URL": str(api.base_url),
-    }  # fmt: skip
-
-    async def run(*words: str, stdin: bytes = b"", **more: str) -> tuple[int, str, str]:
-        with (tmp_path / "stderr").open("wb") as stderr:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "daemon.cli", *words, cwd=tmp_path, env=environment | more,
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
-            )  # fmt: skip
-        out, _ = await asyncio.wait_for(process.communicate(stdin), 60)
-        err = (tmp_path / "stderr").read_text()
-        assert process.returncode is not None
-        assert "Traceback" not in err
-        return process.returncode, out.decode(), err
-
-    return run
 
 
 async def test_a_session_from_its_making_to_its_end(blazz: Blazz, shard: AnsweringShard, tmp_path: Path) -> None:
@@ -191,13 +140,12 @@ async def test_events_are_printed_without_what_people_wrote_unless_wished(blazz:
     assert [json.loads(line)["data"]["body"] for line in out.splitlines()] == ["a secret"]
 
 
-async def test_a_token_is_made_used_and_revoked(blazz: Blazz) -> None:
+async def test_without_a_bucket_nobody_is_told_that_there_is_no_such_token(blazz: Blazz) -> None:
     code, _, err = await blazz("tokens", "create", "--name", "n", "--scope", "read")
     assert (code, "object_store_unavailable" in err) == (ExitCode.UNAVAILABLE, True)  # this coordinator has no bucket
-    code, _, err = await blazz("tokens", "revoke", "none")
-    # Nobody knows yet which tokens there are: "not found" would be believed.
-    assert (code, "redis_unavailable" in err) == (ExitCode.UNAVAILABLE, True)
-    code, _, err = await blazz("tokens", "list", "--json")
-    assert (code, "redis_unavailable" in err) == (ExitCode.UNAVAILABLE, True)
+    for words in (("tokens", "revoke", "none"), ("tokens", "list", "--json")):
+        code, _, err = await blazz(*words)
+        # Nobody knows yet which tokens there are: "not found" would be believed.
+        assert (code, "redis_unavailable" in err) == (ExitCode.UNAVAILABLE, True)
     code, _, err = await blazz("sessions", "list", BLAZZ_TOKEN="wrong-token-of-somebody")
     assert (code, "unauthorized" in err, "wrong-token" in err) == (ExitCode.USAGE, True, False)
