@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,7 @@ class Answer:
     body: bytes = b""
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
-    chunks: Iterator[bytes] = iter(())
+    chunks: Iterable[bytes] = ()
 
 
 def told(body: object, status: int = 200, **headers: str) -> Answer:
@@ -94,7 +94,7 @@ def answering() -> Iterator[Server]:
                 pass  # the command has ended
             self.close_connection = True
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815
+        do_GET = do_POST = do_DELETE = answer
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
