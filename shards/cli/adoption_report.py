@@ -5,6 +5,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from daemon.core.printable import printable
 from shards.cli.adopting import FAILED, Adopted, Adoption, Outcome
 
 _SAID = {
@@ -41,7 +42,8 @@ def show_adoption(adoption: Adoption, console: Console) -> None:
         for result in failed:
             row = _row(result)
             why = f"{result.message} ({result.code})" if result.code else result.message
-            problems.add_row(_printable(str(row["key"])), str(row["session_id"]), _SAID[result.outcome], why)
+            told = (str(row["key"]), str(row["session_id"]), _SAID[result.outcome], why)
+            problems.add_row(*map(printable, told))
         console.print(problems)
         console.print()
     numbers = Table("zips", "what", box=None)
@@ -69,8 +71,3 @@ def _row(result: Adopted) -> dict[str, object]:
         "code": result.code or None,
         "message": result.message or None,
     }
-
-
-def _printable(key: str) -> str:
-    """Return a name that anybody may have chosen without what a terminal would obey."""
-    return key if key.isprintable() else ascii(key)

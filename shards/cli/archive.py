@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from daemon.cli.options import json_option
 from daemon.core.errors import SessionNotFoundError
 from daemon.core.ids import check_id
 from daemon.core.sections import ArchiveSettings
@@ -31,7 +32,7 @@ def archive() -> None:
 
 @archive.command()
 @click.argument("file", type=_FILE)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option("As JSON.")
 def inspect(file: Path, as_json: bool) -> None:
     """Show what FILE is: an archive, a hot copy, or the zip of a Node service."""
     keyring, limits = _opening()
@@ -50,17 +51,23 @@ def inspect(file: Path, as_json: bool) -> None:
 @click.option("--session", "session_id", help="The archives of this session in the bucket.")
 @click.option("--workspace", "workspace_id", help="The archives of this workspace, or where the session belongs.")
 @click.option("--all", "everything", is_flag=True, help="All archives in the bucket.")
-def verify(files: tuple[Path, ...], session_id: str | None, workspace_id: str | None, everything: bool) -> None:
+@json_option("The results as JSON.")
+def verify(
+    files: tuple[Path, ...], session_id: str | None, workspace_id: str | None, everything: bool, as_json: bool
+) -> None:
     """Verify archives completely, in FILES or in the bucket: the exit code is 0 only if all are good."""
     if bool(files) + everything + bool(session_id or workspace_id) != 1:
         raise click.UsageError("give either files, or --session and --workspace, or --all")
     if files:
         keyring, limits = _opening()
-        with tempfile.TemporaryDirectory() as folder, ProgressLine("verified", total=len(files)) as progress:
+        with tempfile.TemporaryDirectory() as folder, _verifying(len(files), as_json) as progress:
             tally = verify_files(files, keyring=keyring, limits=limits, scratch=Path(folder), progress=progress)
     else:
-        tally = run(lambda parts: _verify_bucket(parts, workspace_id, session_id))
-    click.echo(f"{tally.good} good ({tally.size_bytes:,} bytes), {len(tally.failures)} not")
+        tally = run(lambda parts: _verify_bucket(parts, workspace_id, session_id, as_json))
+    if as_json:
+        click.echo(json.dumps(tally.to_json(), indent=2))
+    else:
+        click.echo(f"{tally.good} good ({tally.size_bytes:,} bytes), {len(tally.failures)} not")
     raise SystemExit(tally.exit_code)
 
 
@@ -68,7 +75,7 @@ def verify(files: tuple[Path, ...], session_id: str | None, workspace_id: str | 
 @click.option("--prefix", required=True, help="Where the zips lie in the bucket, for example sessions/.")
 @click.option("--workspace", "workspace_id", help="Workspace of the sessions whose name does not tell it.")
 @click.option("--dry-run", is_flag=True, help="Look and verify, store nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The results as JSON.")
+@json_option("The results as JSON.")
 def adopt(prefix: str, workspace_id: str | None, dry_run: bool, as_json: bool) -> None:
     """Take over the zips that a Node service with RemoteAuth left below PREFIX. They stay as they are."""
     if workspace_id is not None:
@@ -78,10 +85,14 @@ def adopt(prefix: str, workspace_id: str | None, dry_run: bool, as_json: bool) -
         raise SystemExit(1)
 
 
-async def _verify_bucket(parts: Parts, workspace_id: str | None, session_id: str | None) -> Tally:
+def _verifying(total: int | None, as_json: bool) -> ProgressLine:
+    return ProgressLine("verified", total=total, as_json=as_json)
+
+
+async def _verify_bucket(parts: Parts, workspace_id: str | None, session_id: str | None, as_json: bool) -> Tally:
     if session_id is not None and workspace_id is None:
         workspace_id = await _workspace_of(parts, session_id)
-    with ProgressLine("verified") as progress:
+    with _verifying(None, as_json) as progress:
         checking = BucketCheck(parts=parts, progress=progress)
         await checking.run(prefix_for(workspace_id, session_id))
     if checking.passed_over:

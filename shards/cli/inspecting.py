@@ -13,6 +13,7 @@ from rich.table import Table
 
 from daemon.core.clock import iso
 from daemon.core.errors import ArchiveDamagedError, ArchiveKeyMissingError
+from daemon.core.printable import printable
 from shards.archive.head import Head, read_head
 from shards.archive.keyring import Keyring
 from shards.archive.legacy import unpack_legacy
@@ -106,7 +107,7 @@ def show(inspected: Inspected, console: Console) -> None:
     """Print it for people."""
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(inspected):
-        facts.add_row(name, value)
+        facts.add_row(name, printable(value))
     console.print(facts)
     if inspected.files is None:
         return
@@ -115,7 +116,7 @@ def show(inspected: Inspected, console: Console) -> None:
         files.add_column(name, overflow="fold")
     files.add_column("bytes", justify="right")
     for file in inspected.files:
-        files.add_row(file.path, file.sha256, f"{file.size_bytes:,}")
+        files.add_row(printable(file.path), file.sha256, f"{file.size_bytes:,}")
     console.print()
     console.print(files)
 

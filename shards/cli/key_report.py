@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from daemon.core.printable import printable
 from shards.cli.key_use import Use
 
 PLAIN = "(not encrypted)"
@@ -44,7 +45,7 @@ def show_keys(rows: Sequence[Mapping[str, object]], console: Console) -> None:
     table = Table("key", "role", "archives", "hot copies", "", box=None)
     for row in rows:
         name = str(row["key_id"]) if row["key_id"] is not None else PLAIN
-        table.add_row(name, str(row["role"]), str(row["archives"]), str(row["hot_copies"]), needed_line(row))
+        table.add_row(printable(name), str(row["role"]), str(row["archives"]), str(row["hot_copies"]), needed_line(row))
     console.print(table)
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 import click
 
+from daemon.cli.options import json_option
 from daemon.core.archive_keys import archive_keys_text
 from daemon.core.clock import utc_now
 from daemon.core.sections import ArchiveSettings
@@ -29,15 +30,19 @@ def keys() -> None:
 @keys.command()
 @click.option("--id", "key_id", help="Id of the new key; default today's date.")
 @click.option("--write", is_flag=True, help="Put it in front of ARCHIVE_KEYS in DATA_ROOT/secrets.env.")
-def new(key_id: str | None, write: bool) -> None:
+@json_option("As JSON: without --write, `archive_keys` is the new value.")
+def new(key_id: str | None, write: bool, as_json: bool) -> None:
     """Make a key. Without --write, print the new value of ARCHIVE_KEYS, which is a secret."""
     if write:
         key_id, path = write_new_key(key_id, utc_now().date())
+        if as_json:
+            click.echo(json.dumps({"key_id": key_id, "written_to": str(path)}))
         click.echo(f"key {key_id} is now the first of ARCHIVE_KEYS in {path}", err=True)
     else:
         present = load_section(ArchiveSettings).keys
         key_id = key_id or new_key_id(present, utc_now().date())
-        click.echo(archive_keys_text(with_new_key(present, key_id)))
+        text = archive_keys_text(with_new_key(present, key_id))
+        click.echo(json.dumps({"key_id": key_id, "archive_keys": text}) if as_json else text)
         if sys.stdout.isatty():
             click.echo("this is a secret and stands on your screen now: clear it when you have stored it", err=True)
     click.echo(
@@ -48,7 +53,7 @@ def new(key_id: str | None, write: bool) -> None:
 
 
 @keys.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option("As JSON.")
 def status(as_json: bool) -> None:
     """Show which keys are configured, what each of them seals, and which can go."""
     rows = run(lambda parts: _rows(parts, as_json))
@@ -59,7 +64,7 @@ def status(as_json: bool) -> None:
 
 
 @keys.command()
-@click.option("--json", "as_json", is_flag=True, help="The results as JSON.")
+@json_option("The results as JSON.")
 def rotate(as_json: bool) -> None:
     """Bring the newest copy of every session under the first of ARCHIVE_KEYS. Can be stopped and run again."""
     results, rows = run(lambda parts: _rotate(parts, as_json))

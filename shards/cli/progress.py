@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from daemon.core.clock import mono_s
+from daemon.core.printable import printable
 
 _LINE_INTERVAL_S = 5.0
 
@@ -62,7 +63,8 @@ class ProgressLine:
             click.echo(f"{self._what}: {self._done}{of_all}", err=True)
 
     def print(self, line: str) -> None:
-        """Print one line of results."""
+        """Print one line of results. Names of objects and files are whatever somebody gave them."""
+        line = printable(line)
         if self._bar is not None and self._shared:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

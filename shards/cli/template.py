@@ -1,12 +1,15 @@
 """`blazz template`: making, showing and removing the template of the page's caches."""
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.table import Table
 
-from daemon.core.clock import utc_now
+from daemon.cli.options import json_option
+from daemon.core.clock import iso, utc_now
 from daemon.core.errors import FatalError
 from daemon.core.sections import BrowserSettings, PathSettings
 from daemon.core.settings import load_section
@@ -27,9 +30,13 @@ def template() -> None:
 
 
 @template.command()
-def make() -> None:
+@json_option("As JSON.")
+def make(as_json: bool) -> None:
     """Make it with the Chromium and the page that are set here. Takes about a minute."""
-    made = run(_make)
+    made = run(lambda parts: _make(parts, as_json))
+    if as_json:
+        click.echo(json.dumps(_told(made)))
+        return
     state = "" if load_section(BrowserSettings).page_template == "on" else "; set PAGE_TEMPLATE=on to use it"
     click.echo(f"{made.size_bytes:,} bytes in {len(made.files)} files, page {made.wa_version or 'unknown'}{state}")
     if not made.answers:
@@ -37,9 +44,13 @@ def make() -> None:
 
 
 @template.command()
-def status() -> None:
+@json_option("As JSON.")
+def status(as_json: bool) -> None:
     """Show the templates here, and whether one fits the Chromium that is set."""
     key, found = run(_look)
+    if as_json:
+        click.echo(json.dumps({"templates": [_told(item) | {"fits": item.key == key} for item in found]}))
+        return
     table = Table("Chromium", "binary", "page", "page version", "size", "age", "fits")
     for item in found:
         hours = (utc_now() - item.made_at).total_seconds() / 3600
@@ -59,17 +70,30 @@ def status() -> None:
 
 
 @template.command()
-def remove() -> None:
+@json_option("As JSON.")
+def remove(as_json: bool) -> None:
     """Remove all templates; sessions keep what they have."""
-    click.echo(f"{store.remove(load_section(PathSettings).profile_root)} removed")
+    count = store.remove(load_section(PathSettings).profile_root)
+    click.echo(json.dumps({"removed": count}) if as_json else f"{count} removed")
 
 
-async def _make(parts: Parts) -> Template:
+def _told(item: Template) -> dict[str, object]:
+    """Return a template as JSON has it. Without `answers` that are immutable it saves little."""
+    return asdict(item.key) | {
+        "wa_version": item.wa_version,
+        "made_at": iso(item.made_at),
+        "size_bytes": item.size_bytes,
+        "files": len(item.files),
+        "answers": item.answers,
+    }
+
+
+async def _make(parts: Parts, as_json: bool) -> Template:
     browser, paths = parts.settings.browser, parts.settings.paths
     _check_owner(paths.profile_root)
     check_free_space(parts.scratch, min_free_bytes=paths.min_free_bytes)
     key = await _key(parts)
-    with ProgressLine("opened", total=OPENINGS) as progress:
+    with ProgressLine("opened", total=OPENINGS, as_json=as_json) as progress:
         filled = await fill_caches(browser, parts.scratch, step=progress.step)
     root = paths.profile_root.absolute()
     return await parts.threaded(lambda: store.seal(filled.profile_dir, root, key, filled.wa_version))

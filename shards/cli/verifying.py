@@ -49,6 +49,14 @@ class Tally:
         errors.sort(key=lambda error: not isinstance(error, UnavailableError))
         return int(errors[0].exit_code) if errors else int(ExitCode.OK)
 
+    def to_json(self) -> dict[str, object]:
+        """Return everything as JSON has it."""
+        failures = [
+            {"name": name, "what": _word(error), "code": error.code, "message": error.message}
+            for name, error in self.failures
+        ]
+        return {"good": self.good, "size_bytes": self.size_bytes, "not_good": failures}
+
     def add(self, name: str, size_bytes: int, error: BlazzError | None, progress: ProgressLine) -> None:
         """Count one; one that is not good is printed."""
         if error is None:
@@ -62,16 +70,19 @@ class Tally:
 
 def failure_line(name: str, error: BlazzError) -> str:
     """Return the line of one that is not good: a word for what it is, its stable code, its name and why."""
+    return f"{_word(error)} {error.code} {name}: {error.message}"
+
+
+def _word(error: BlazzError) -> str:
     match error:
         case DamagedError():
-            word = "bad"
+            return "bad"
         case ArchiveKeyMissingError():
-            word = "locked"
+            return "locked"
         case UnavailableError():
-            word = "unreachable"
+            return "unreachable"
         case _:
-            word = "failed"
-    return f"{word} {error.code} {name}: {error.message}"
+            return "failed"
 
 
 def verify_files(
