@@ -1,7 +1,6 @@
 """The command line finds the commands of other packages, survives broken ones, and fails in one line."""
 
 import json
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
 
 import click
@@ -43,20 +42,6 @@ def test_a_broken_offer_explains_itself_and_breaks_nothing_else(monkeypatch: pyt
 def test_an_own_command_is_not_replaced_by_an_offered_one(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, settings="no_such_module:x")
     assert CliRunner().invoke(main, ["settings"]).exit_code == 0
-
-
-def leaves(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from leaves(command, *path, name)
-        else:
-            yield " ".join((*path, name)), command
-
-
-def test_every_command_of_this_room_can_answer_in_json() -> None:
-    found = dict(leaves(main))
-    assert {"sessions delete", "tokens revoke", "events", "check"} <= set(found)
-    assert not [name for name, made in found.items() if "--json" not in {opt for p in made.params for opt in p.opts}]
 
 
 def test_settings_and_their_check_are_told_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,3 +86,36 @@ def test_a_bug_shows_neither_traceback_nor_its_text(monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(main, ["bad"])
     assert result.exit_code == 70
     assert "hunter2" not in result.output and "Traceback" not in result.output and "KeyError" in result.output
+
+
+@pytest.mark.parametrize("key", ["", "olá", "a b", "x" * 256, "a\n"])
+def test_a_key_that_cannot_be_one_is_a_wrong_call_and_never_replaced_by_a_new_one(key: str) -> None:
+    result = CliRunner().invoke(main, ["send", "s", "+5511999990000", "hello", "--key", key])
+    assert (result.exit_code, "visible ASCII" in result.output) == (2, True)
+
+
+def test_ctrl_c_is_130_in_every_command_also_at_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command("waits")
+    def waits() -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(main.commands, "waits", waits)
+    result = CliRunner().invoke(main, ["waits"])
+    assert (result.exit_code, result.output) == (130, "blazz: interrupted\n")
+    # The runner of tests puts a prompt of its own in place of click's.
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.readline", lambda *_: interrupted(""))
+    assert CliRunner().invoke(main, ["sessions", "delete", "s"]).exit_code == 130
+    monkeypatch.undo()
+    assert CliRunner().invoke(main, ["sessions", "delete", "s"], input="n\n").exit_code == 1
+    assert CliRunner().invoke(main, ["sessions", "delete", "s"], input="").exit_code == 1
+
+
+def test_with_json_an_error_is_one_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(ArchiveKeyMissingError("no key", key_id="k1", hint="look"), as_json=True) == 78
+    problem = {"code": "archive_key_missing", "detail": "no key", "hint": "look", "key_id": "k1"}
+    assert json.loads(capsys.readouterr().err) == problem
+    assert report(KeyError("hunter2"), as_json=True) == 70
+    assert json.loads(capsys.readouterr().err) == {"code": "internal_error", "detail": "bug: KeyError"}
