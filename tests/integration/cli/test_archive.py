@@ -45,7 +45,7 @@ def test_inspect_without_the_key_names_the_key(bench: Bench) -> None:
     assert result.exit_code == 78
     shown = json.loads(result.stdout)
     assert (shown["session_id"], shown["key_id"], shown["readable"], shown["files"]) == ("s", "k1", False, [])
-    assert "(archive_key_missing)" in result.stderr and "k1" in result.stderr
+    assert json.loads(result.stderr)["code"] == "archive_key_missing" and "k1" in result.stderr
     assert bench.blazz("archive", "inspect", "archive", ARCHIVE_KEYS=KEYS_TEXT).exit_code == 0
 
 
