@@ -321,3 +321,56 @@ async def test_the_sweep_brings_back_what_the_queue_lost(side: Side) -> None:
     await asyncio.to_thread(side.laravel.work)
     assert side.daemon.asked[0].json["file"] == ("a.txt", base64.b64encode(b"text").decode())
     assert side.laravel.rows("select status from whatsapp_outbox where id = ?", waits) == [{"status": "sent"}]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=b"<html>please log in", headers={"Content-Type": "text/html"}),
+        Answer(status=204),
+        Answer(json=["sent"]),
+        Answer(json={"status": "ok"}),
+        Answer(json={"outcome": "unknown", "message_id": "m"}),
+        Answer(json={"outcome": "sent", "message_id": None}),
+        Answer(json={"outcome": "sent", "message_id": {"id": "m"}}),
+    ],
+)
+async def test_only_the_daemons_own_word_counts_as_sent(side: Side, answer: Answer) -> None:
+    thrown = await side.refused(answer)
+    assert "UnavailableException" in thrown.kinds
+    assert (thrown.facts["code"], thrown.facts["outcome"]) == ("unexpected_answer", "unknown")
+
+
+async def test_what_does_not_come_from_the_daemon_is_a_problem_of_every_method(side: Side) -> None:
+    foreign = Answer(json={"hello": "world", "code": 5, "outcome": "not_done"})
+    for method, arguments in (
+        ("session", {"sessionId": "s"}),
+        ("sessions", {}),
+        ("createSession", {"workspaceId": 1, "userId": 2}),
+        ("start", {"sessionId": "s"}),
+        ("contact", {"sessionId": "s", "phone": TO}),
+    ):
+        for answer in (foreign, Answer(status=204)):
+            side.daemon.will(answer)
+            with pytest.raises(Thrown) as thrown:
+                await side.call(method, tries=1, **arguments)
+            assert thrown.value.facts["code"] == "unexpected_answer", method
+
+
+async def test_what_cannot_even_be_asked_is_a_problem_too(side: Side, tmp_path: Path) -> None:
+    side.daemon.will()
+    for file in (tmp_path / "missing", tmp_path):
+        with pytest.raises(Thrown) as thrown:
+            await side.call("sendFile", sessionId="s", to=TO, file=str(file), key="key-1")
+        assert (thrown.value.kind, thrown.value.facts["code"]) == ("InvalidInputException", "file_unreadable")
+        assert thrown.value.facts["outcome"] == "not_sent"
+    with pytest.raises(Thrown) as thrown:
+        await side.run("app(App\\Services\\Blazz\\BlazzClient::class)->sendText('s', '55', \"\\xff\", 'key-1');")
+    assert (thrown.value.kind, thrown.value.facts["code"]) == ("InvalidInputException", "not_json")
+    assert side.daemon.asked == []
+
+
+async def test_an_outcome_that_nobody_knows_any_more_has_no_message_id(side: Side) -> None:
+    side.daemon.will(Answer(json={"outcome": "unknown", "message_id": None}))
+    known = await side.call("outcomeOf", sessionId="s", key="k")
+    assert (known["outcome"], known["messageId"]) == ("unknown", None)
