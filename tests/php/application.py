@@ -116,15 +116,21 @@ class LaravelApplication:
         assert done.returncode == 0, done.stdout + done.stderr + self.logs()
         return done.stdout
 
-    def work(self) -> None:
-        """Run the jobs that are due now."""
-        self.artisan("queue:work", "--stop-when-empty", "--sleep=0")
+    def work(self, *, jobs: int = 0) -> None:
+        """Run the jobs that are due now, or the first of them."""
+        self.artisan("queue:work", "--stop-when-empty", "--sleep=0", f"--max-jobs={jobs}")
 
     def rows(self, query: str, *values: object) -> list[Json]:
         """Return the rows of a query on the application's database."""
         with closing(self._database()) as database:
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(query, values)]
+
+    def change(self, *statements: str) -> None:
+        """Run statements on the application's database, as time or a crash would have it."""
+        with closing(self._database()) as database, database:
+            for statement in statements:
+                database.execute(statement)
 
     def logs(self) -> str:
         """Return what Laravel logged."""

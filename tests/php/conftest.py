@@ -10,6 +10,7 @@ import pytest
 
 _NEEDED = (
     "require 'Illuminate/autoload.php'; require 'GuzzleHttp/autoload.php'; new PDO('sqlite::memory:'); curl_init();"
+    "if (! in_array('mysql', PDO::getAvailableDrivers())) { echo 'pdo_mysql'; exit(1); }"
 )
 
 

@@ -1,0 +1,90 @@
+"""The documented tables on MariaDB, whose rules about sizes, types and letters SQLite does not have."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.php.application import Console, LaravelApplication
+from tests.php.daemon_double import TOKEN, Answer, DaemonDouble
+from tests.servers.databases import DATABASE, mariadb_server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TO = "+5511999990000"
+
+
+class OnMariaDb:
+    """An application with its tables in MariaDB."""
+
+    def __init__(self, daemon: DaemonDouble, laravel: LaravelApplication, console: Console) -> None:
+        self.daemon = daemon
+        self.laravel = laravel
+        self._console = console
+
+    async def run(self, code: str) -> Any:
+        return await asyncio.to_thread(self._console.run, f"use Illuminate\\Support\\Facades\\DB; {code}")
+
+    async def rows(self, query: str) -> list[dict[str, Any]]:
+        return list(await self.run(f'return DB::select("{query}");'))
+
+    async def keep(self, kind: str, session_id: str, event_id: str, **data: Any) -> None:
+        told = {"id": event_id, "event": kind, "session_id": session_id, "workspace_id": "W", "user_id": "U"}
+        body = json.dumps(told | {"timestamp": "2026-01-31T12:00:00.000Z", "data": data})
+        (self.laravel.home / "told.json").write_text(body)
+        await self.run(
+            "$body = file_get_contents(base_path('told.json'));"
+            "App\\Models\\WhatsappEvent::keep(json_decode($body, true), $body)->dispatchJob();"
+        )
+
+    async def work(self, *answers: Answer, jobs: int = 0) -> None:
+        self.daemon.will(*answers)
+        await asyncio.to_thread(self.laravel.work, jobs=jobs)
+        assert await self.rows("select exception from failed_jobs") == []
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mariadb(home: Path) -> AsyncIterator[OnMariaDb]:
+    with mariadb_server() as server:
+        where = {"DB_CONNECTION": "mysql", "DB_PORT": str(server.address)}
+        login = {"DB_DATABASE": DATABASE, "DB_USERNAME": "owner"}
+        async with DaemonDouble() as daemon:
+            laravel = LaravelApplication(home, url=daemon.url, token=TOKEN, secrets="not-used", **where, **login)
+            with laravel.console() as console:
+                yield OnMariaDb(daemon, laravel, console)
+
+
+async def test_ids_that_differ_in_case_are_two(mariadb: OnMariaDb) -> None:
+    await mariadb.keep("qr", "Abc", "evt_1A", qr="first")
+    await mariadb.keep("qr", "abc", "evt_1a", qr="second")
+    await mariadb.keep("ready", "abc", "evt_2", phone="55", pushname="Ana")
+    for message_id in ("false_55@c.us_3EB0Ab", "false_55@c.us_3eb0aB"):
+        await mariadb.keep("message", "abc", message_id[-6:], id=message_id, body=message_id, timestamp=1)
+    await mariadb.work()
+    found = await mariadb.rows("select session_id, status from whatsapp_sessions order by session_id")
+    assert found == [{"session_id": "Abc", "status": "qr"}, {"session_id": "abc", "status": "connected"}]
+    assert len(await mariadb.rows("select id from whatsapp_messages where body = message_id")) == 2
+    columns = await mariadb.rows(
+        "select column_name as name from information_schema.columns where table_name like 'whatsapp%' "
+        "and (column_name like '%\\_id' or column_name in ('to', 'chat', 'author', 'reply_to')) "
+        "and collation_name <> 'utf8mb4_bin'"
+    )
+    assert columns == []
+
+
+async def test_the_longest_that_the_api_takes_has_room(mariadb: OnMariaDb) -> None:
+    text, message_id = "😀" * 65_536, "false_" + "5" * 194
+    await mariadb.keep("message", "long", "evt_long", id=message_id, body=text, timestamp=1, notify_name="n" * 300)
+    sent = Answer(json={"outcome": "sent", "message_id": "true_1" + message_id[6:], "timestamp": None})
+    content = "['message' => str_repeat('😀', 65536)]"
+    await mariadb.run(f"App\\Models\\WhatsappOutbox::place('long', '{TO}', {content}, '{message_id}');")
+    await mariadb.work(sent)
+    found = await mariadb.rows(
+        "select char_length(body) n, message_id from whatsapp_messages where session_id = 'long'"
+    )
+    assert [row["n"] for row in found] == [65_536, 65_536]
+    assert {row["message_id"] for row in found} == {message_id, "true_1" + message_id[6:]}
