@@ -2,6 +2,7 @@
 
 import base64
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -24,13 +25,14 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One answer; `cut` ends the connection in place of answering."""
+    """One answer; `cut` ends the connection in place of answering, `meanwhile` is called before it."""
 
     status: int = 200
     json: Any = None
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    meanwhile: Callable[[], None] | None = None
 
 
 class DaemonDouble:
@@ -78,6 +80,8 @@ class DaemonDouble:
             )
         )
         answer = self.answers.pop(0)
+        if answer.meanwhile is not None:
+            answer.meanwhile()
         if answer.cut:
             assert request.transport is not None
             request.transport.abort()

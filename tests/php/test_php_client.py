@@ -1,4 +1,4 @@
-"""The documented client and outbox against a daemon that answers whatever may come."""
+"""The documented client against a daemon that answers whatever may come."""
 
 import asyncio
 import base64
@@ -40,17 +40,6 @@ class Side:
         with pytest.raises(Thrown) as thrown:
             await self.text(tries=tries)
         return thrown.value
-
-    async def outbox(self, row_id: str, *answers: Answer) -> dict[str, Any]:
-        """Run the job of a row with these answers of the daemon; return the row."""
-        self.daemon.will(*answers)
-        job = f"new App\\Jobs\\Whatsapp\\SendWhatsappMessage('{row_id}')"
-        await self.run(f"Illuminate\\Support\\Facades\\Bus::dispatchSync({job});")
-        return self.laravel.rows("select * from whatsapp_outbox where id = ?", row_id)[0]
-
-    async def place(self, expires: str = "addHour", content: str = "['message' => 'Hello']") -> str:
-        code = f"return App\\Models\\WhatsappOutbox::place('s', '{TO}', {content}, null, now()->{expires}())->id;"
-        return str(await self.run(code))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -259,68 +248,6 @@ async def test_deleting_what_is_gone_is_no_error(side: Side) -> None:
     side.daemon.will(problem(404, "not_found"))
     with pytest.raises(Thrown, match="not_found"):
         await side.call("delete", sessionId="s")
-
-
-async def test_the_outbox_sends_under_one_key_until_it_knows(side: Side) -> None:
-    row_id = await side.place()
-    row = await side.outbox(row_id, Answer(cut=True))
-    assert (row["status"], row["doubtful"], row["attempts"]) == ("pending", 1, 1)
-    row = await side.outbox(row_id, problem(409, "session_not_connected", outcome="not_sent", state="starting"))
-    assert (row["status"], row["problem_code"]) == ("pending", "session_not_connected")
-    row = await side.outbox(row_id, SENT)
-    assert side.daemon.asked[0].headers["Idempotency-Key"] == row_id
-    assert (row["status"], row["message_id"], row["problem_code"]) == ("sent", "true_55@c.us_3EB0", None)
-    # The application's time zone is three hours behind UTC.
-    assert row["sent_at"] == "2026-01-31 09:00:00"
-    message = side.laravel.rows("select * from whatsapp_messages where message_id = ?", row["message_id"])[0]
-    assert (message["direction"], message["body"], message["ack"]) == ("out", "Hello", 1)
-    await side.outbox(row_id)
-    assert side.daemon.asked == [], "a row that is settled is not sent"
-
-
-async def test_the_outbox_gives_up_with_what_is_certain(side: Side) -> None:
-    refused = problem(422, "recipient_not_on_whatsapp", outcome="not_sent")
-    row = await side.outbox(await side.place(), refused)
-    assert (row["status"], row["problem_code"]) == ("failed", "recipient_not_on_whatsapp")
-    late = await side.place("subSecond")
-    row = await side.outbox(late, Answer(cut=True), Answer(json={"outcome": "unknown", "message_id": "m"}))
-    assert row["status"] == "unknown"
-    late = await side.place("subSecond")
-    known = Answer(json={"outcome": "sent", "message_id": "m2", "ack": 2, "timestamp": "2026-01-31T12:00:00.000Z"})
-    row = await side.outbox(late, problem(503, "outcome_unknown", outcome="unknown"), known)
-    assert (row["status"], row["message_id"]) == ("sent", "m2")
-    late = await side.place("subSecond")
-    row = await side.outbox(late, problem(503, "shard_unavailable", outcome="not_sent"))
-    assert row["status"] == "failed"
-
-
-async def test_the_outbox_believes_no_refusal_after_a_worker_was_killed_in_the_middle(side: Side) -> None:
-    row_id = await side.place()
-    # What a worker leaves behind that wrote this before its request and then was killed.
-    await side.run("Illuminate\\Support\\Facades\\DB::table('whatsapp_outbox')->update(['doubtful' => true]);")
-    row = await side.outbox(row_id, problem(401, "unauthorized", outcome="unknown"), problem(404, "send_not_found"))
-    assert (row["status"], side.daemon.asked[1].path.endswith(f"/sends/{row_id}")) == ("unknown", True)
-
-
-async def test_the_outbox_knows_that_nothing_was_sent_before_its_first_try(side: Side) -> None:
-    # The daemon cannot know that the key is new when it refuses who asks.
-    row = await side.outbox(await side.place(), problem(401, "unauthorized", outcome="unknown"))
-    assert (row["status"], row["doubtful"]) == ("failed", 0)
-
-
-async def test_the_sweep_brings_back_what_the_queue_lost(side: Side) -> None:
-    waits = await side.place(content="['file' => ['path' => 'a.txt', 'caption' => 'c']]")
-    await side.run("Illuminate\\Support\\Facades\\Storage::put('a.txt', 'text');")
-    await side.run("Illuminate\\Support\\Facades\\DB::table('jobs')->delete();")
-    await side.run("return Illuminate\\Support\\Facades\\Artisan::call('blazz:sweep', ['--older' => 600]);")
-    assert side.laravel.rows("select * from jobs") == []
-    await side.run("return Illuminate\\Support\\Facades\\Artisan::call('blazz:sweep', ['--older' => 0]);")
-    pending = side.laravel.rows("select id from whatsapp_outbox where status = 'pending'")
-    assert [row["id"] for row in pending] == [waits]
-    side.daemon.will(SENT)
-    await asyncio.to_thread(side.laravel.work)
-    assert side.daemon.asked[0].json["file"] == ("a.txt", base64.b64encode(b"text").decode())
-    assert side.laravel.rows("select status from whatsapp_outbox where id = ?", waits) == [{"status": "sent"}]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The documented tables on MariaDB, whose rules about sizes, types and letters SQLite does not have."""
+"""The documented tables and the outbox on MariaDB, whose rules about sizes, types and letters SQLite does not have."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.php.application import Console, LaravelApplication
-from tests.php.daemon_double import TOKEN, Answer, DaemonDouble
+from tests.php.daemon_double import SENT, TOKEN, Answer, DaemonDouble, problem
 from tests.servers.databases import DATABASE, mariadb_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,6 +39,13 @@ class OnMariaDb:
         await self.run(
             "$body = file_get_contents(base_path('told.json'));"
             "App\\Models\\WhatsappEvent::keep(json_decode($body, true), $body)->dispatchJob();"
+        )
+
+    async def due(self) -> None:
+        """Make the next try's time come."""
+        await self.run(
+            "DB::table('whatsapp_outbox')->where('status', 'pending')->update(['next_try_at' => '2020-01-01']);"
+            "DB::table('jobs')->update(['available_at' => 0]);"
         )
 
     async def work(self, *answers: Answer, jobs: int = 0) -> None:
@@ -88,3 +95,25 @@ async def test_the_longest_that_the_api_takes_has_room(mariadb: OnMariaDb) -> No
     )
     assert [row["n"] for row in found] == [65_536, 65_536]
     assert {row["message_id"] for row in found} == {message_id, "true_1" + message_id[6:]}
+
+
+async def test_a_message_that_fails_for_long_blocks_no_queue(mariadb: OnMariaDb) -> None:
+    row_id = await mariadb.run(f"return App\\Models\\WhatsappOutbox::place('s', '{TO}', ['message' => 'x'])->id;")
+    away = problem(503, "shard_unavailable", outcome="not_sent", retry_after=2)
+    # As if it had been tried so often already.
+    await mariadb.run("DB::table('whatsapp_outbox')->where('status', 'pending')->update(['attempts' => 300]);")
+    for _ in range(2):
+        await mariadb.due()
+        await mariadb.work(away, jobs=1)
+        assert [job["attempts"] for job in await mariadb.rows("select attempts from jobs")] == [0]
+    await mariadb.due()
+    await mariadb.work(SENT)
+    found = await mariadb.rows(f"select status, attempts from whatsapp_outbox where id = '{row_id}'")
+    assert found == [{"status": "sent", "attempts": 303}]
+
+
+async def test_a_problem_of_somebody_else_has_room(mariadb: OnMariaDb) -> None:
+    row_id = await mariadb.run(f"return App\\Models\\WhatsappOutbox::place('p', '{TO}', ['message' => 'x'])->id;")
+    await mariadb.work(problem(422, "c" * 300))
+    found = await mariadb.rows(f"select status, problem_code from whatsapp_outbox where id = '{row_id}'")
+    assert found == [{"status": "failed", "problem_code": "c" * 64}]
