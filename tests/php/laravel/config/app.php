@@ -11,6 +11,7 @@ return [
     'key' => 'base64:' . base64_encode(str_repeat('k', 32)),
     'cipher' => 'AES-256-CBC',
     'providers' => [
+        Illuminate\Auth\AuthServiceProvider::class,
         Illuminate\Bus\BusServiceProvider::class,
         Illuminate\Cache\CacheServiceProvider::class,
         Illuminate\Foundation\Providers\ConsoleSupportServiceProvider::class,
@@ -25,6 +26,7 @@ return [
         Illuminate\Translation\TranslationServiceProvider::class,
         Illuminate\Validation\ValidationServiceProvider::class,
         Illuminate\View\ViewServiceProvider::class,
+        App\Providers\AuthServiceProvider::class,
         App\Providers\DatabaseServiceProvider::class,
         App\Providers\RouteServiceProvider::class,
         App\Providers\BlazzServiceProvider::class,

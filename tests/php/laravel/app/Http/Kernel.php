@@ -21,4 +21,6 @@ class Kernel extends HttpKernel
             \Illuminate\Routing\Middleware\SubstituteBindings::class,
         ],
     ];
+
+    protected $routeMiddleware = ['auth' => \Illuminate\Auth\Middleware\Authenticate::class];
 }

@@ -5,7 +5,6 @@ declare(strict_types=1);
 namespace App\Providers;
 
 use App\Http\Controllers\BlazzWebhookController;
-use App\Http\Controllers\WhatsappQrController;
 use Illuminate\Foundation\Support\Providers\RouteServiceProvider as ServiceProvider;
 use Illuminate\Support\Facades\Route;
 
@@ -15,7 +14,6 @@ class RouteServiceProvider extends ServiceProvider
     {
         $this->routes(static function (): void {
             Route::middleware('web')->group(static function (): void {
-                Route::get('sessions/{sessionId}/qr', WhatsappQrController::class);
                 // A path that the documented exemption from CSRF does not name.
                 Route::post('protected', BlazzWebhookController::class);
                 if (env('WEBHOOK_IN_WEB')) {
