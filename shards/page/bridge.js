@@ -197,6 +197,7 @@
   /* ---- actions ---- */
   const refuse = (code) => { throw Object.assign(new Error(code), { code }); };
   const findMessage = (key) => attempt(() => WPP.whatsapp.MsgStore.get(key));
+  const isGoingOut = (message) => !!message && Number(message.ack) >= 0;
 
   async function findChat(to) {
     if (!(window.WPP && WPP.isInjected) || !WPP.conn.isAuthenticated()) refuse('not_logged_in');
@@ -223,37 +224,55 @@
     error: error && error.code ? String(error.message).slice(0, 200) : '',
   });
 
-  // "not_sent" is promised only while the message has not been handed to WhatsApp: from then on it lies in the store.
-  async function deliver(to, messageId, limitMs, handOver) {
+  // Hand-overs under way, by message id. One goes on when its try has given up, and while a file is prepared its message
+  // is not in the store yet. One that never ends keeps its id until the page is loaded again, for it may still go out.
+  const underWay = new Map();
+  const begin = (messageId, handOver) => {
+    const begun = handOver(), end = () => underWay.delete(messageId);
+    underWay.set(messageId, begun);
+    begun.then(end, end);
+  };
+
+  // "not_sent" is promised only while the message has not been handed to WhatsApp: from then on its hand-over is under
+  // way, or it lies in the store.
+  async function deliver({ to, message_id: messageId, reply_to: replyTo }, limitMs, handOver) {
+    const endsAt = performance.now() + limitMs;
+    const prepared = (step) => within(step, Math.max(1, endsAt - performance.now()), 'timeout');
+    const answered = (step) => within(step, Math.max(1000, endsAt - performance.now()), 'ack_timeout');
     let key = null;
     try {
-      const endsAt = performance.now() + limitMs;
-      const chat = await within(findChat(to), limitMs, 'timeout');
-      key = await within(messageKey(chat, messageId), Math.max(1, endsAt - performance.now()), 'timeout');
+      const chat = await prepared(findChat(to));
+      key = await prepared(messageKey(chat, messageId));
+      const isKnown = underWay.has(messageId) || isGoingOut(findMessage(key));
+      const quotedMsg = isKnown ? undefined : await prepared(quoted(replyTo));
+      // Nothing is awaited from here to the hand-over: a try that has given up does not come here, and of two that come
+      // at once the second finds what the first began.
       const before = findMessage(key);
-      if (before && Number(before.ack) >= 0) return sent(await taken(before, Math.max(1000, endsAt - performance.now())), key);
-      // WhatsApp refused it before, and the page shows it as failed: it makes room for the new try.
-      if (before) { WPP.whatsapp.MsgStore.remove(before); attempt(() => chat.msgs.remove(before)); }
-      const result = await within(handOver(chat.id.toString(), text(key)), Math.max(1000, endsAt - performance.now()), 'ack_timeout');
+      if (isGoingOut(before)) return sent(await answered(taken(before)), key);
+      if (!underWay.has(messageId)) {
+        // WhatsApp refused it before, and the page shows it as failed: it makes room for the new try.
+        if (before) { WPP.whatsapp.MsgStore.remove(before); attempt(() => chat.msgs.remove(before)); }
+        begin(messageId, async () => handOver(chat.id.toString(), text(key), quotedMsg));
+      }
+      const result = await answered(underWay.get(messageId));
       const verdict = result && result.sendMsgResult && (result.sendMsgResult.messageSendResult || result.sendMsgResult);
       if (verdict && verdict !== 'OK') refuse(text(verdict));
       return sent(findMessage(key) || { ack: result && result.ack }, key);
     } catch (error) {
-      const handed = key && (findMessage(key) || (error && error.code === 'ack_timeout'));
+      const handed = underWay.has(messageId) || (key && findMessage(key)) || (error && error.code === 'ack_timeout');
       return failure(error, handed ? 'unknown' : 'not_sent', key);
     }
   }
   // Resolves once WhatsApp has taken a message that the page is still trying to send, rejects if it does not.
-  const taken = (message, limitMs) => {
+  const taken = (message) => {
     if (Number(message.ack) >= 1) return message;
-    const acked = new Promise((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       message.on('change:ack', function look() {
         if (Number(message.ack) === 0) return;
         message.off('change:ack', look);
         if (Number(message.ack) >= 1) resolve(message); else reject(Object.assign(new Error('failed'), { code: 'failed' }));
       });
     });
-    return within(acked, limitMs, 'ack_timeout');
   };
   const sent = (message, key) => ({ ok: true, message_id: text(key), ack: Number(message.ack) || 0, timestamp: Number(message.t) || Math.floor(Date.now() / 1000) });
   const SEND = { linkPreview: false, markIsRead: false, waitForAck: true };
@@ -271,11 +290,10 @@
   };
 
   function sendContent(message, upload, limitMs) {
-    const { to, message_id: messageId, reply_to: replyTo, kind, content } = message;
+    const { kind, content } = message;
     const parts = uploads.get(upload) || [];
     uploads.delete(upload);
-    return deliver(to, messageId, limitMs, async (chat, key) => {
-      const quotedMsg = await quoted(replyTo);
+    return deliver(message, limitMs, (chat, key, quotedMsg) => {
       const file = kind === 'media' ? new File(parts, content.filename, { type: content.mimetype }) : null;
       return handOvers[kind](chat, content, { ...SEND, messageId: key, quotedMsg }, file);
     });

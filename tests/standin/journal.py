@@ -33,11 +33,17 @@ class Journal:
         return self._accepted.get((device_id, message_id))
 
     def accept(self, message: dict[str, Any]) -> None:
-        """Note an outgoing message."""
+        """Note an outgoing message. Its `frames` say how often it came."""
+        message["frames"] = 1
         self.messages.append(message)
         self._accepted[(message["device"], message["id"])] = message
         while len(self._accepted) > KEEP_MESSAGES:
             self._accepted.pop(next(iter(self._accepted)))
+
+    def repeated(self, message: dict[str, Any]) -> None:
+        """Note that an outgoing message came once more."""
+        message["frames"] += 1
+        self.event("message-again", id=message["id"], frames=message["frames"])
 
     def find(self, message_id: str) -> dict[str, Any] | None:
         """Return the newest message of this id, in either direction."""

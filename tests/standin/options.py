@@ -15,6 +15,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "cold_ms": (0, 600_000),
     "stall_ms": (0, 600_000),
     "ack_hold_ms": (0, 600_000),
+    "prep_ms": (0, 600_000),
     "sw_mb": (0, 200),
     "http_mb": (0, 200),
 }
@@ -30,6 +31,7 @@ class Options:
     cold_ms: int = 0  # extra delay before the page starts, as on a slow machine
     stall_ms: int = 0  # how long one of the scripts in the middle is held back, as a bad network does; 0 lets it go
     deferred: bool = False  # the scripts run once the page has been read
+    prep_ms: int = 0  # how long the page prepares a file before its message exists, as it does with a big video
     sw_mb: float = 0.0  # what the service worker caches; the real site stores about 12
     http_mb: float = 0.0  # what goes into the HTTP cache; the real site about 6.6
     csp: bool = True

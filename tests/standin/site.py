@@ -61,6 +61,7 @@ class Site:
             "refTtl": self._options.ref_ttl_ms,
             "syncMs": self._options.sync_ms,
             "coldMs": self._options.cold_ms,
+            "prepMs": self._options.prep_ms,
             "sw": self._options.sw_mb > 0,
             "httpFiles": self._bulk_urls("h"),
             "messageTypes": MESSAGE_TYPES,

@@ -230,6 +230,8 @@ class Wire:
             self._journal.accept(message)
             body = (message["body"] or "")[:40]
             self._journal.event("message-out", id=message_id, to=message["to"], type=message["type"], body=body)
+        else:
+            self._journal.repeated(known)
         message = known or message
         if self._options.ack_hold_ms:
             return self._spawn(self._late_ack(conn, message, self._options.ack_hold_ms / 1000))
@@ -248,8 +250,11 @@ class Wire:
         except (messages.Refused, BadField) as refusal:
             self._journal.event("reaction-refused", conn=conn.number, why=str(refusal))
             return await conn.send(t="nack", id=reaction_id, error=str(refusal))
-        if self._journal.accepted(reaction["device"], reaction_id) is None:
+        known = self._journal.accepted(reaction["device"], reaction_id)
+        if known is None:
             self._journal.accept(reaction)
+        else:
+            self._journal.repeated(known)
         await conn.send(t="ack", id=reaction_id, to=reaction["to"], ts=reaction["ts"])
 
     async def _receipts(self, conn: Connection, message: dict[str, Any]) -> None:

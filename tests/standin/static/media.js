@@ -2,7 +2,7 @@
 (function (g) {
   'use strict';
   const core = g.__standin;
-  const { def, N, model, unmodelled } = core;
+  const { def, N, model, unmodelled, cfg } = core;
 
   def('WAWebMediaOpaqueDataBase', () => {
     class OpaqueDataBase {
@@ -104,6 +104,7 @@
         // for the message to appear in the chat.
         await core.messages.checkType(type);
         const blob = opaque.forceToBlob();
+        if (cfg.prepMs) await new Promise((done) => setTimeout(done, cfg.prepMs));
         this._mediaData = new (N('WAWebMediaDataModel').default)({
           type,
           mimetype: opaque.type(),
