@@ -360,8 +360,9 @@
     // The page reloads afterwards, so its promise is of no use to anybody.
     logout: () => { WPP.conn.logout().catch(() => {}); },
   };
+  const ALWAYS = new Set(['snapshot', 'dropParts', 'dropMedia']);
   const call = async (name, args) => {
-    if (name !== 'snapshot' && !(window.WPP && WPP.isInjected)) return { ok: false, outcome: 'not_sent', code: 'page_not_ready', error: '' };
+    if (!ALWAYS.has(name) && !(window.WPP && WPP.isInjected)) return { ok: false, outcome: 'not_sent', code: 'page_not_ready', error: '' };
     try { return { ok: true, value: await actions[name](...args) }; } catch (error) { return failure(error, 'not_sent', null); }
   };
   Object.defineProperty(window, '__blazz', { value: Object.freeze({ call }), enumerable: false });

@@ -144,9 +144,18 @@ class WhatsAppPage:
                 `not_on_whatsapp`, `message_not_found` (the one to quote or react to), or a code of wa-js.
         """
         _check_target(message.to, message.message_id)
-        upload, limit_s = "", self._timeouts.send_s
-        if isinstance(message.content, Media):
-            upload, limit_s = await self._put_file(body or b""), self._timeouts.file_s
+        if not isinstance(message.content, Media):
+            return await self._send(message, "", self._timeouts.send_s)
+        upload = secrets.token_hex(8)
+        try:
+            await self._put_file(upload, body or b"")
+            return await self._send(message, upload, self._timeouts.file_s)
+        except BaseException:
+            # Only what the send took is gone from the page. Nobody waits for it: a page that hangs does it later.
+            self._connection.cdp_nowait("Runtime.evaluate", {"expression": call_expression("dropParts", upload)})
+            raise
+
+    async def _send(self, message: Outgoing, upload: str, limit_s: float) -> SentMessage:
         # The page's own limit comes first, because it knows whether the message was handed over.
         return await call_send(
             self._connection,
@@ -157,18 +166,16 @@ class WhatsAppPage:
             timeout_s=limit_s + _PAGE_MARGIN_S,
         )
 
-    async def _put_file(self, content: bytes) -> str:
-        """Bring a file into the page in parts; return the name under which it lies there until it is sent."""
+    async def _put_file(self, upload: str, content: bytes) -> None:
+        """Bring a file into the page in parts; it lies there under the name `upload` until it is sent or dropped."""
         if not 0 < len(content) <= MAX_FILE_BYTES:
             raise InvalidInputError(f"a file has 1 to {MAX_FILE_BYTES} bytes")
-        upload = secrets.token_hex(8)
         try:
             for start in range(0, len(content), _PART_BYTES):
                 part = base64.b64encode(content[start : start + _PART_BYTES]).decode("ascii")
                 await self._call("addPart", upload, part)
         except BrowserError as error:
             raise PageCallError(f"send: {error.message}", outcome="not_sent") from error
-        return upload
 
     async def find_number(self, phone: str) -> str | None:
         """Return the chat id of a phone number (digits), or None when WhatsApp has no account for it.
