@@ -13,7 +13,7 @@ from daemon.core.settings import Settings
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
 from shards.runner.ending import LOGGED_OUT, Ending, Stop
 from shards.runner.orders import Orders, not_done
-from shards.runner.sending import SendQueue
+from shards.runner.sending import SendQueue, SendTurn
 
 _LOGOUT_ENDS_S = 20.0
 _PARALLEL_READS = 4
@@ -51,8 +51,8 @@ class CommandTurns:
                     return await begin() or not_done(
                         SendQueueFullError.code, "too many messages of the session wait", retry_after_s=full_for_s
                     )
-                async with self._sending.turn(self._stop):
-                    return await self._carry_out(command, begin)
+                async with self._sending.turn(self._stop) as turn:
+                    return await self._carry_out(command, begin, turn)
             case CommandKind.FIND_NUMBER | CommandKind.GET_MEDIA:
                 async with self._reading:
                     return await self._carry_out(command, begin)
@@ -68,12 +68,17 @@ class CommandTurns:
                 return Reply(outcome=Outcome.DONE)
         return reply
 
-    async def _carry_out(self, command: Command, begin: Begin) -> Reply:
-        """Do it now, unless `begin` says that it must not be begun any more."""
+    async def _carry_out(self, command: Command, begin: Begin, turn: SendTurn | None = None) -> Reply:
+        """Do it now, unless `begin` or the session's state says that it must not be begun."""
         refused = await begin()
         if refused is not None:
             return refused
         orders = self.orders
         if orders is None or self._stop.done():
             return not_done(ShardUnavailableError.code, "the session is starting or stopping")
+        refused = orders.refusal(command)
+        if refused is not None:
+            return refused
+        if turn is not None:
+            turn.begun = True
         return await orders.carry_out(command)

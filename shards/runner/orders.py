@@ -72,11 +72,15 @@ class Orders:
         self._registry = registry
         self._max_media_bytes = max_media_bytes
 
-    async def carry_out(self, command: Command) -> Reply:
-        """Do it and say how it went; never raises for what the page or a store did wrong."""
+    def refusal(self, command: Command) -> Reply | None:
+        """Return the reply to a command that the session's state does not allow now; None when it does."""
         status = self._notes.record.status
         if status not in _STATES[command.kind]:
             return not_done(SessionNotConnectedError.code, f"the session is {status}")
+        return None
+
+    async def carry_out(self, command: Command) -> Reply:
+        """Do what was not refused and say how it went; never raises for what the page or a store did wrong."""
         try:
             return Reply(outcome=Outcome.DONE, result=await self._do(command))
         except BrowserError as error:

@@ -8,12 +8,20 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from daemon.core.clock import mono_s
 from daemon.core.sections import SendSettings
 
 _JITTER = 0.5
+
+
+@dataclass
+class SendTurn:
+    """One turn. Who has it sets `begun` before anything may leave: only then a pause follows."""
+
+    begun: bool = False
 
 
 class SendQueue:
@@ -31,25 +39,31 @@ class SendQueue:
 
     def full_for_s(self) -> float | None:
         """Return after how many seconds one more may find room; None when there is room now."""
-        pause_s = self._interval_s * (1 + _JITTER / 2)
-        ahead_s = max(0.0, self._next_mono_s - mono_s()) + self._waiting * pause_s
+        mean_s = self._interval_s * (1 + _JITTER / 2)
+        ahead_s = max(0.0, self._next_mono_s - mono_s()) + self._waiting * mean_s
         if self._waiting < self._queue_max and ahead_s <= self._wait_max_s:
             return None
-        return max(1.0, pause_s, ahead_s - self._wait_max_s)
+        return max(1.0, mean_s, ahead_s - self._wait_max_s)
+
+    def pause_s(self) -> float:
+        """Return how long the next pause is: another one each time."""
+        return self._interval_s * (1 + _JITTER * self._rand())
 
     @contextlib.asynccontextmanager
-    async def turn(self, stop: asyncio.Future[Any]) -> AsyncIterator[None]:
+    async def turn(self, stop: asyncio.Future[Any]) -> AsyncIterator[SendTurn]:
         """Wait until all that came before are sent and the pause is over; once `stop` is done, no pause is kept."""
         self._waiting += 1
         try:
             await self._one.acquire()
         finally:
             self._waiting -= 1
+        turn = SendTurn()
         try:
-            pause_s = self._next_mono_s - mono_s()
-            if pause_s > 0:
-                await asyncio.wait([stop], timeout=pause_s)
-            yield
+            left_s = self._next_mono_s - mono_s()
+            if left_s > 0:
+                await asyncio.wait([stop], timeout=left_s)
+            yield turn
         finally:
-            self._next_mono_s = mono_s() + self._interval_s * (1 + _JITTER * self._rand())
+            if turn.begun:
+                self._next_mono_s = mono_s() + self.pause_s()
             self._one.release()
