@@ -2,7 +2,8 @@
 
 The bucket has the tokens that are meant to work; Redis has them for every coordinator, and is brought in line by the
 leader when it is new. A revoked token stays in Redis as revoked until the bucket has forgotten it, so that it cannot
-come back from there.
+come back from there. A bucket that was not compared before, and an object that cannot be read, say nothing about
+revocations: what Redis has is written there.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import structlog
 from daemon.coordinator.leader import Leadership
 from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import DamagedError, RedisUnavailableError, TokenNotFoundError, UnavailableError
+from daemon.core.ids import new_id
 from daemon.core.tokens import ApiToken, Scope, digest_of, id_in, new_token
 from daemon.objectstore.archives import Archives
 from daemon.registry.registry import Registry
@@ -180,17 +182,34 @@ class TokenKeeper:
         self._epoch_id, self._done_mono_s = epoch.epoch_id, mono_s()
 
     async def _compare(self) -> None:
+        bucket_id = await self._bucket_id()
+        familiar = bucket_id is not None and bucket_id == await self._registry.tokens.synced()
         # In this order: a token that is being made is in the bucket before it is in Redis.
         known = await self._registry.tokens.known()
-        kept = await self._kept()
-        back = [token for token_id, token in kept.items() if token_id not in known]
-        for token in back:
-            await self._registry.tokens.put(token)
+        kept, damaged = await self._kept()
+        await self._bring_back([token for token_id, token in kept.items() if token_id not in known])
+        # Any other token that the bucket does not have was revoked.
+        unsaid = damaged if familiar else known.keys() - kept.keys()
+        await self._write_again([token for token_id, token in known.items() if token_id in unsaid])
         for token_id, token in known.items():
-            await self._settle(token, kept=token_id in kept)
-        await self._registry.tokens.set_synced()
-        if back:
-            log.info("tokens are back from the bucket", tokens=len(back))
+            await self._settle(token, kept=token_id in kept or token_id in unsaid)
+        if bucket_id is None:
+            bucket_id = new_id("bucket")
+            await self._archives.put_bucket_id(bucket_id)
+        await self._registry.tokens.set_synced(bucket_id)
+
+    async def _bring_back(self, tokens: Sequence[ApiToken]) -> None:
+        for token in tokens:
+            await self._registry.tokens.put(token)
+        if tokens:
+            log.info("tokens are back from the bucket", tokens=len(tokens))
+
+    async def _write_again(self, tokens: Sequence[ApiToken]) -> None:
+        """Write to the bucket what Redis has of tokens about which the bucket says nothing."""
+        for token in tokens:
+            if token.revoked_at is None:
+                await self._archives.put_token(token)
+                log.warning("a token is written to the bucket again", token_id=token.token_id)
 
     async def _drop_revoked(self) -> None:
         for token_id, token in (await self._registry.tokens.known()).items():
@@ -208,14 +227,24 @@ class TokenKeeper:
             log.warning("a token that the bucket does not have works no more", token_id=token.token_id)
             await self._registry.tokens.put(replace(token, revoked_at=utc_now()))
 
-    async def _kept(self) -> dict[str, ApiToken]:
-        found = {}
+    async def _kept(self) -> tuple[dict[str, ApiToken], set[str]]:
+        """Return the tokens in the bucket, and the ids of those that are there and cannot be read."""
+        found, damaged = {}, set()
         async for token_id in self._archives.token_ids():
             try:
                 token = await self._archives.get_token(token_id)
             except DamagedError:
                 log.error("a token in the bucket cannot be read", token_id=token_id)
+                damaged.add(token_id)
                 continue
             if token is not None:
                 found[token_id] = token
-        return found
+        return found, damaged
+
+    async def _bucket_id(self) -> str | None:
+        """Return the bucket's id; None when it has none that can be read."""
+        try:
+            return await self._archives.get_bucket_id()
+        except DamagedError as error:
+            log.error("the bucket gets another id", code=error.code, message=error.message)
+            return None

@@ -141,6 +141,18 @@ class Archives:
             if token_id is not None:
                 yield token_id
 
+    async def put_bucket_id(self, bucket_id: str) -> None:
+        """Give the bucket an id, whatever it had; can be repeated."""
+        await self._run(partial(self._catalogue.put_bucket_id, bucket_id))
+
+    async def get_bucket_id(self) -> str | None:
+        """Return the bucket's id; None is the store's answer that it has none.
+
+        Raises:
+            DamagedError: what is there is no id.
+        """
+        return await self._run(self._catalogue.get_bucket_id)
+
     async def health(self) -> StoreHealth:
         """Say whether the store can be used now; never raises."""
         return await self._run(self._check.health)

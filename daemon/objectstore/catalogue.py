@@ -18,7 +18,7 @@ from daemon.objectstore.keys import ArchiveName, key_of, parse_key, prefix_of
 from daemon.objectstore.legacy import legacy_keys
 from daemon.objectstore.marks import MAX_MARK_BYTES, Mark, mark_from_bytes, mark_key, mark_to_bytes
 from daemon.objectstore.store import ObjectStore
-from daemon.objectstore.tokens import MAX_TOKEN_BYTES, token_key
+from daemon.objectstore.tokens import BUCKET_ID_KEY, MAX_BUCKET_ID_BYTES, MAX_TOKEN_BYTES, bucket_id_from, token_key
 
 _CONTENT_TYPE = "application/zip"
 KEY_ID = "key-id"
@@ -202,6 +202,22 @@ class Catalogue:
         except ObjectNotFoundError:
             return None
         return token_from_text(content)
+
+    def put_bucket_id(self, bucket_id: str) -> None:
+        """Give the bucket an id, whatever it had; the same call can be made again."""
+        self._store.small.put(BUCKET_ID_KEY, bucket_id.encode(), content_type="text/plain")
+
+    def get_bucket_id(self) -> str | None:
+        """Return the bucket's id; None is the store's answer that it has none.
+
+        Raises:
+            DamagedError: what is there is no id.
+        """
+        try:
+            content = self._store.small.get(BUCKET_ID_KEY, max_bytes=MAX_BUCKET_ID_BYTES)
+        except ObjectNotFoundError:
+            return None
+        return bucket_id_from(content)
 
     def drop_token(self, token_id: str) -> None:
         """Remove an API token; no error when there is none."""

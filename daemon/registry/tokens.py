@@ -12,7 +12,7 @@ from daemon.registry.link import RedisLink
 log = structlog.get_logger()
 
 _SYNCED = "synced"
-"""A field that no token has: the tokens were compared with the bucket since Redis was new."""
+"""A field that no token has: the id of the bucket that the tokens were compared with last; none while Redis is new."""
 
 
 class Tokens:
@@ -50,10 +50,16 @@ class Tokens:
         async with self._link.asking("forget a token"):
             await self._link.text.hdel(keys.TOKENS, token_id)
 
-    async def set_synced(self) -> None:
-        """Note that Redis has what the bucket has."""
+    async def synced(self) -> str | None:
+        """Return the id of the bucket that Redis had the tokens of; None while Redis is new."""
+        async with self._link.asking("read the state of tokens"):
+            found: str | None = await self._link.text.hget(keys.TOKENS, _SYNCED)
+        return found
+
+    async def set_synced(self, bucket_id: str) -> None:
+        """Note that Redis has what the bucket of this id has."""
         async with self._link.asking("note the state of tokens"):
-            await self._link.text.hset(keys.TOKENS, _SYNCED, "1")
+            await self._link.text.hset(keys.TOKENS, _SYNCED, bucket_id)
 
 
 def _parsed(found: Mapping[str, str]) -> dict[str, ApiToken]:

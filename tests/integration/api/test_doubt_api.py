@@ -215,7 +215,7 @@ async def token(registry: Registry, *scopes: Scope, workspaces: frozenset[str] |
         created_at=utc_now(),
     )  # fmt: skip
     await registry.tokens.put(made)
-    await registry.tokens.set_synced()
+    await registry.tokens.set_synced("bucket")
     return text
 
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.coordinator.tokens import TokenDesk, TokenKeeper
 from daemon.core.clock import utc_now
@@ -11,6 +12,7 @@ from daemon.core.errors import RedisUnavailableError, TokenNotFoundError, Unavai
 from daemon.core.tokens import Scope
 from daemon.objectstore.archives import Archives
 from daemon.objectstore.config import object_store_config
+from daemon.objectstore.tokens import BUCKET_ID_KEY, token_key
 from daemon.registry.registry import Registry
 from tests.integration.coordinator.conftest import Room, settings_for
 
@@ -25,6 +27,10 @@ async def _make(desk: TokenDesk, **more: object) -> tuple[str, str]:
     }  # fmt: skip
     token, text = await desk.create(**(wanted | more))  # type: ignore[arg-type]  # as given
     return token.token_id, text
+
+
+def _damage(room: Room, key: str) -> None:
+    room.bucket.small.put(key, b"{\xff", content_type="application/json")
 
 
 @pytest.fixture
@@ -89,6 +95,78 @@ async def test_a_revocation_that_redis_forgot_stands(room: Room, desks: tuple[To
     await room.registry.tokens.put(before)  # as a Redis that fell back to an older dump has it
     await _keeper(room).cycle()
     assert await TokenDesk(room.registry, room.archives).find(text) is None
+
+
+async def test_a_token_that_the_bucket_has_damaged_works_on_and_is_written_again(
+    room: Room, desks: tuple[TokenDesk, TokenDesk]
+) -> None:
+    token_id, text = await _make(desks[0])
+    _damage(room, token_key(token_id))
+    with capture_logs() as lines:
+        await _keeper(room).cycle()
+    assert ("error", token_id) in [(line["log_level"], line.get("token_id")) for line in lines]
+    assert await TokenDesk(room.registry, room.archives).find(text) is not None
+    await room.registry.link.text.flushdb()
+    await room.leadership.keep()
+    await _keeper(room).cycle()
+    assert await TokenDesk(room.registry, room.archives).find(text) is not None
+
+
+async def test_a_revoked_token_does_not_come_back_from_a_damaged_object(
+    room: Room, desks: tuple[TokenDesk, TokenDesk]
+) -> None:
+    token_id, text = await _make(desks[0])
+    await desks[0].revoke(token_id)
+    _damage(room, token_key(token_id))
+    await _keeper(room).cycle()
+    assert await room.archives.get_token(token_id) is None
+    assert await TokenDesk(room.registry, room.archives).find(text) is None
+
+
+async def test_a_damaged_token_that_redis_does_not_have_does_not_work_and_is_left_to_people(
+    room: Room, desks: tuple[TokenDesk, TokenDesk]
+) -> None:
+    token_id, text = await _make(desks[0])
+    _damage(room, token_key(token_id))
+    await room.registry.link.text.flushdb()
+    await room.leadership.keep()
+    await _keeper(room).cycle()
+    assert await TokenDesk(room.registry, room.archives).find(text) is None
+    assert [found async for found in room.archives.token_ids()] == [token_id]
+
+
+@pytest.mark.parametrize("bucket", ["empty", "another one's", "with an id that cannot be read"])
+async def test_a_bucket_that_was_not_compared_before_revokes_nothing(
+    room: Room, desks: tuple[TokenDesk, TokenDesk], bucket: str
+) -> None:
+    token_id, text = await _make(desks[0])
+    gone_id, gone = await _make(desks[0])
+    await desks[0].revoke(gone_id)
+    await room.archives.drop_token(token_id)
+    if bucket == "empty":
+        room.bucket.delete(BUCKET_ID_KEY)
+    elif bucket == "another one's":
+        await room.archives.put_bucket_id("another")
+    else:
+        _damage(room, BUCKET_ID_KEY)
+    await _keeper(room).cycle()
+    desk = TokenDesk(room.registry, room.archives)
+    assert await desk.find(text) is not None
+    assert await desk.find(gone) is None
+    assert [found async for found in room.archives.token_ids()] == [token_id]
+    # From now on it is the bucket of this Redis, and what it does not have was revoked.
+    await room.archives.drop_token(token_id)
+    await _keeper(room).cycle()
+    assert await TokenDesk(room.registry, room.archives).find(text) is None
+
+
+async def test_the_id_of_a_bucket_stays(room: Room, desks: tuple[TokenDesk, TokenDesk]) -> None:
+    bucket_id = await room.archives.get_bucket_id()
+    assert bucket_id is not None
+    await room.registry.link.text.flushdb()
+    await room.leadership.keep()
+    await _keeper(room).cycle()
+    assert await room.archives.get_bucket_id() == bucket_id == await room.registry.tokens.synced()
 
 
 async def test_a_revocation_while_the_bucket_is_away_counts_and_is_finished_later(
