@@ -104,6 +104,8 @@ class Commanding:
 
     async def _carry_out(self, item: Received) -> Reply:
         command = item.command
+        if command.kind is CommandKind.UNKNOWN:
+            return await self._refuse_unknown(item)
 
         async def begin() -> Reply | None:
             return await self._claim(item)
@@ -115,6 +117,15 @@ class Commanding:
         log.info("command carried out", session_id=command.session_id, kind=command.kind, outcome=reply.outcome,
                  code=reply.code or None, command_id=command.command_id)  # fmt: skip
         return reply
+
+    async def _refuse_unknown(self, item: Received) -> Reply:
+        refused = await self._claim(item)
+        if refused is not None:
+            return refused
+        command = item.command
+        log.error("command not known to this version, not carried out", kind=command.arguments.get("kind"),
+                  session_id=command.session_id, command_id=command.command_id)  # fmt: skip
+        return not_done("unknown_command", "the shard is older than the coordinator and does not know this command")
 
     async def _claim(self, item: Received) -> Reply | None:
         """Return None when the command is ours to begin, else the reply that it gets."""

@@ -140,19 +140,22 @@ def entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
 
 
 def _received(shard: str, answer: Any) -> list[Received]:
-    return [
-        Received(
-            entry_id=entry_id,
-            command=Command(
-                command_id=fields["command_id"],
-                shard=shard,
-                kind=CommandKind(fields["kind"]),
-                session_id=fields["session_id"],
-                arguments=json.loads(fields["arguments"]),
-            ),
-        )
-        for entry_id, fields in entries(answer)
-    ]
+    return [Received(entry_id=entry_id, command=_command(shard, fields)) for entry_id, fields in entries(answer)]
+
+
+def _command(shard: str, fields: Mapping[str, str]) -> Command:
+    try:
+        kind, arguments = CommandKind(fields["kind"]), json.loads(fields["arguments"])
+    except ValueError:
+        # From a newer coordinator. Whoever raised here would stop at this entry, and again after each restart.
+        kind, arguments = CommandKind.UNKNOWN, {"kind": fields["kind"]}
+    return Command(
+        command_id=fields["command_id"],
+        shard=shard,
+        kind=kind,
+        session_id=fields["session_id"],
+        arguments=arguments,
+    )
 
 
 def _reply_to_text(reply: Reply) -> str:

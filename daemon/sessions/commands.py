@@ -23,6 +23,8 @@ class CommandKind(StrEnum):
     PAIRING_CODE = "pairing_code"
     LOGOUT = "logout"
     BACKUP = "backup"
+    UNKNOWN = "unknown"
+    """Never given: how one is received that this version does not know. Its `kind` as it was is in the arguments."""
 
 
 WITHOUT_ANSWER = frozenset({CommandKind.WAKE, CommandKind.STORE})

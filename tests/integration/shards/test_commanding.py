@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from daemon.core.sections import RedisSettings
+from daemon.registry import keys
 from daemon.registry.commands import Commands
 from daemon.registry.link import RedisLink
 from daemon.sessions.commands import Command, CommandKind, Outcome, Reply
@@ -48,9 +49,14 @@ def server() -> Iterator[LosingRedis]:
 
 
 @pytest.fixture
-async def commands(server: LosingRedis) -> AsyncIterator[Commands]:
+async def link(server: LosingRedis) -> AsyncIterator[RedisLink]:
     async with RedisLink(RedisSettings(REDIS_URL=SecretStr(server.url), REDIS_TIMEOUT_MS=2000)) as link:
-        yield Commands(link, max_age_ms=60_000)
+        yield link
+
+
+@pytest.fixture
+def commands(link: RedisLink) -> Commands:
+    return Commands(link, max_age_ms=60_000)
 
 
 async def test_a_command_that_redis_hands_out_again_after_it_fell_back_is_not_carried_out_again(
@@ -82,6 +88,40 @@ async def test_a_command_that_redis_hands_out_again_after_it_fell_back_is_not_ca
     again = await commands.wait(command, timeout_s=10)
     assert again is not None and again.outcome is Outcome.DONE
     assert sender.sent == sender.waiting == [command.command_id]
+    stop.set()
+    await task
+    await commanding.finish(timeout_s=1)
+
+
+async def test_a_command_that_only_a_newer_version_knows_is_answered_and_the_next_one_is_carried_out(
+    commands: Commands, link: RedisLink
+) -> None:
+    sender, stop = Sender(), asyncio.Event()
+    sender.may_claim.set()
+    await commands.join("a")
+    fields = {"command_id": "cmd_new", "kind": "poll", "session_id": "s", "arguments": "{}"}
+    for entry in (fields, fields | {"command_id": "cmd_garbled", "kind": "send", "arguments": "{"}):
+        await link.text.xadd(keys.commands("a"), entry)  # type: ignore[arg-type]  # text only
+    await commands.take("a", block_ms=100)  # as a process that ended at it
+    known = await commands.give("a", CommandKind.SEND, "s", {})
+    commanding = Commanding(commands, sender, None, shard="a", holder="a:1")  # type: ignore[arg-type]
+    with capture_logs() as lines:
+        task = asyncio.create_task(commanding.run(stop))
+        for command_id in ("cmd_new", "cmd_garbled"):
+            asked = Command(command_id=command_id, kind=CommandKind.UNKNOWN, session_id="s")
+            reply = await commands.wait(asked, timeout_s=5)
+            assert reply is not None
+            assert (reply.outcome, reply.code) == (Outcome.NOT_DONE, "unknown_command")
+        done = await commands.wait(known, timeout_s=5)
+        assert done is not None and done.outcome is Outcome.DONE
+
+        async def nothing_left() -> bool:
+            return await link.text.xlen(keys.commands("a")) == 0
+
+        await until("all are acknowledged and removed", nothing_left)
+    told = [(line["command_id"], line["kind"]) for line in lines if line["log_level"] == "error"]
+    assert sorted(told) == [("cmd_garbled", "send"), ("cmd_new", "poll")]
+    assert sender.sent == [known.command_id]
     stop.set()
     await task
     await commanding.finish(timeout_s=1)
