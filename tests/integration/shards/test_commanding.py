@@ -104,11 +104,11 @@ async def test_a_command_that_only_a_newer_version_knows_is_answered_and_the_nex
         await link.text.xadd(keys.commands("a"), entry)  # type: ignore[arg-type]  # text only
     await commands.take("a", block_ms=100)  # as a process that ended at it
     known = await commands.give("a", CommandKind.SEND, "s", {})
-    commanding = Commanding(commands, sender, None, shard="a", holder="a:1")  # type: ignore[arg-type]
+    commanding = Commanding(commands, sender, None, shard="a")  # type: ignore[arg-type]
     with capture_logs() as lines:
         task = asyncio.create_task(commanding.run(stop))
         for command_id in ("cmd_new", "cmd_garbled"):
-            asked = Command(command_id=command_id, kind=CommandKind.UNKNOWN, session_id="s")
+            asked = Command(command_id=command_id, shard="a", kind=CommandKind.UNKNOWN, session_id="s")
             reply = await commands.wait(asked, timeout_s=5)
             assert reply is not None
             assert (reply.outcome, reply.code) == (Outcome.NOT_DONE, "unknown_command")

@@ -37,7 +37,8 @@ async def _send(turns: CommandTurns, command_id: str, refused: Reply | None = No
     async def begin() -> Reply | None:
         return refused
 
-    return await turns.carry_out(Command(command_id=command_id, kind=CommandKind.SEND, session_id="s"), begin)
+    command = Command(command_id=command_id, shard="shard_00", kind=CommandKind.SEND, session_id="s")
+    return await turns.carry_out(command, begin)
 
 
 @pytest.fixture
