@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from daemon.api import copies, events, health, messages, qr, restore, sessions, shards, webhooks
 from daemon.api import tokens as token_routes
 from daemon.api.auth import TokenGate
+from daemon.api.cursors import Cursors
 from daemon.api.limits import BodyLimit
 from daemon.api.openapi import Api
 from daemon.api.ports import Parts
@@ -42,6 +43,7 @@ def build_app(parts: Parts, settings: CoordinatorSettings, send: SendSettings) -
     app.state.tokens = parts.tokens
     app.state.webhooks = parts.webhooks
     app.state.feed = parts.feed
+    app.state.cursors = Cursors(settings.api_token)
     app.state.max_media_bytes = send.max_media_bytes
     app.state.probes = Probes(parts.directory)
     install_problems(app)

@@ -51,6 +51,7 @@ MessageIdInPath = Annotated[
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 
 Cursor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=.-]{1,200}$")]
+"""Where a page ended; opaque."""
 
 Instant = Annotated[datetime, PlainSerializer(iso, return_type=str), Field(examples=["2026-01-31T12:00:00.000Z"])]
 """A UTC time, written as ISO 8601 with `Z`."""

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response, Security
 
 from daemon.api.access import DirectoryOf
 from daemon.api.auth import documented_bearer
+from daemon.api.cursors import CursorsOf
 from daemon.api.fields import Cursor, SessionIdInPath, ShardName, TextId
 from daemon.api.openapi import problems, problems_with_body
 from daemon.api.schemas import (
@@ -31,6 +32,8 @@ from daemon.core.errors import (
 from daemon.sessions.states import SessionState
 
 SESSIONS_PATH = "/api/whatsapp/sessions"
+
+_LIST = "sessions"
 
 router = APIRouter(prefix=SESSIONS_PATH, tags=["sessions"], dependencies=[Security(documented_bearer)])
 
@@ -62,6 +65,7 @@ async def create_session(body: CreateSession, directory: DirectoryOf, response: 
 @router.get("", responses=problems(InvalidInputError))
 async def list_sessions(
     directory: DirectoryOf,
+    cursors: CursorsOf,
     status: SessionState | None = None,
     workspace_id: TextId | None = None,
     shard: ShardName | None = None,
@@ -69,8 +73,12 @@ async def list_sessions(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> SessionList:
     """List sessions in the order of their ids, those that fit every filter."""
-    page = await directory.list(cursor=cursor, limit=limit, status=status, workspace_id=workspace_id, shard=shard)
-    return SessionList(sessions=[session_body(record) for record in page.sessions], next_cursor=page.next_cursor)
+    place = cursors.open(_LIST, cursor)
+    page = await directory.list(cursor=place, limit=limit, status=status, workspace_id=workspace_id, shard=shard)
+    # Sealed: it may be a session that was only looked at, of a workspace that is none of the caller's.
+    return SessionList(
+        sessions=[session_body(record) for record in page.sessions], next_cursor=cursors.seal(_LIST, page.next_cursor)
+    )
 
 
 @router.get("/{session_id}", responses=problems(SessionNotFoundError, InvalidInputError))

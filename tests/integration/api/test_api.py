@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from daemon.core.clock import utc_now
+from daemon.core.tokens import Scope
 from daemon.registry.registry import Registry
 from daemon.sessions.commands import Outcome, Reply
 from daemon.sessions.outgoing import Text, outgoing_from_arguments
+from daemon.sessions.record import SessionRecord
 from daemon.sessions.states import SessionState
 from tests.integration.api.conftest import SHARD, AnsweringShard, serving, settings_for
+from tests.integration.api.test_doubt_api import token
 
 SESSIONS = "/api/whatsapp/sessions"
 SEND = "/api/whatsapp/send"
@@ -50,6 +54,28 @@ async def test_lists_are_paged_to_the_end_and_filtered(api: httpx.AsyncClient, s
     assert len(seen) == len(set(seen)) == 7
     ones = (await api.get(SESSIONS, params={"workspace_id": "1", "status": "pending"})).json()["sessions"]
     assert {session["user_id"] for session in ones} == {"1", "3", "5"}
+
+
+async def test_a_token_of_a_workspace_pages_past_the_others_and_hears_no_id_of_theirs(
+    api: httpx.AsyncClient, registry: Registry
+) -> None:
+    at = utc_now()
+
+    async def make(user: str, workspace: str) -> None:
+        record = SessionRecord(
+            session_id=f"session-{user}-{workspace}", workspace_id=workspace, user_id=user, created_at=at, status_at=at
+        )
+        assert await registry.records.create(record)
+
+    for begin in range(0, 2100, 100):
+        await asyncio.gather(*(make(f"{user:05}", "secretco") for user in range(begin, begin + 100)))
+    await make("9", "7")
+    headers = {"Authorization": f"Bearer {await token(registry, Scope.READ, workspaces=frozenset({'7'}))}"}
+    first = (await api.get(SESSIONS, headers=headers)).json()
+    assert first["sessions"] == [] and "secretco" not in first["next_cursor"]
+    answer = await api.get(SESSIONS, headers=headers, params={"cursor": first["next_cursor"]})
+    assert [one["session_id"] for one in answer.json()["sessions"]] == ["session-9-7"]
+    assert answer.json()["next_cursor"] is None
 
 
 async def test_the_qr_code_on_display_is_served_and_otherwise_the_state(

@@ -92,6 +92,8 @@ class DirectoryDouble:
     """Keeps records; raises what `fails` says for the method of that name; counts calls."""
 
     records: dict[str, SessionRecord] = field(default_factory=dict)
+    looked_at: int = 2000
+    """How many sessions one page looks at."""
     fails: dict[str, Exception] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     views: tuple[SeenShard, ...] = (alive_shard("shard_00"), alive_shard("shard_01"))
@@ -146,8 +148,12 @@ class DirectoryDouble:
         workspaces: frozenset[str] | None = None,
     ) -> SessionPage:
         self._call("list", (cursor, limit, status, workspace_id, shard))
-        seen = [record for record in self.records.values() if workspaces is None or record.workspace_id in workspaces]
-        return SessionPage(sessions=tuple(seen)[:limit], next_cursor=None)
+        behind = sorted(session_id for session_id in self.records if cursor is None or session_id > cursor)
+        page = [self.records[session_id] for session_id in behind[: self.looked_at]]
+        seen = [record for record in page if workspaces is None or record.workspace_id in workspaces]
+        at = seen[limit - 1] if len(seen) >= limit else page[-1] if page else None
+        more = at is not None and at.session_id != behind[-1]
+        return SessionPage(sessions=tuple(seen[:limit]), next_cursor=at.session_id if at and more else None)
 
     async def qr(self, session_id: str) -> QrCode:
         self._call("qr", session_id)
