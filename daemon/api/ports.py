@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from daemon.core.tokens import ApiToken, Scope
 from daemon.registry.dead_letters import DeadLetter, LetterFilter, LetterPage
 from daemon.registry.event_log import Logged
+from daemon.registry.jobs import JobPage
 from daemon.registry.seen import SeenShard
 from daemon.sessions.jobs import AskedSession, JobSource, RestoreJob
 from daemon.sessions.outgoing import Content
@@ -177,7 +178,7 @@ class Restores(Protocol):
 
     async def begin(self, source: JobSource, asked: Sequence[AskedSession] = ()) -> RestoreJob: ...
     async def get(self, job_id: str) -> RestoreJob: ...
-    async def recent(self) -> Sequence[RestoreJob]: ...
+    async def list(self, *, cursor: str | None, limit: int) -> JobPage: ...
 
 
 class Tokens(Protocol):

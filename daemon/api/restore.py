@@ -2,15 +2,16 @@
 
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Path, Response, Security
+from fastapi import APIRouter, Path, Query, Response, Security
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from daemon.api.access import RestoresOf
 from daemon.api.auth import documented_bearer
-from daemon.api.fields import Id, Instant
+from daemon.api.cursors import CursorsOf
+from daemon.api.fields import Cursor, Id, Instant
 from daemon.api.openapi import problems, problems_with_body
 from daemon.api.schemas import Request, one_way
-from daemon.core.errors import InvalidInputError, JobNotFoundError
+from daemon.core.errors import InvalidInputError, JobNotFoundError, TooManyJobsError
 from daemon.core.ids import ID_PATTERN, session_id_for
 from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob
 
@@ -19,6 +20,7 @@ RESTORE_PATH = "/api/whatsapp/restore"
 router = APIRouter(prefix=RESTORE_PATH, tags=["restore"], dependencies=[Security(documented_bearer)])
 
 _MAX_SESSIONS = 10_000
+_LIST = "restore jobs"
 
 JobId = Annotated[str, Path(pattern=ID_PATTERN, examples=["job_01ARZ3NDEKTSV4RRFFQ69G5FAV"])]
 
@@ -89,12 +91,13 @@ class RestoreJobBody(BaseModel):
 
 
 class RestoreJobList(BaseModel):
-    """The last jobs, newest first."""
+    """One page of jobs, newest first; pass `next_cursor` as `cursor` for older ones, null on the last."""
 
     jobs: list[RestoreJobBody]
+    next_cursor: str | None
 
 
-@router.post("", status_code=202, responses=problems_with_body())
+@router.post("", status_code=202, responses=problems_with_body(TooManyJobsError))
 async def restore(body: RestoreRequest, restores: RestoresOf, response: Response) -> RestoreJobBody:
     """Have many sessions connected again: those that do not run are started, those that Redis lost are looked for."""
     asked = [AskedSession(session_id=item) if isinstance(item, str) else item.asked() for item in body.sessions or ()]
@@ -103,10 +106,16 @@ async def restore(body: RestoreRequest, restores: RestoresOf, response: Response
     return _shown(job)
 
 
-@router.get("", responses=problems())
-async def list_jobs(restores: RestoresOf) -> RestoreJobList:
-    """List the jobs of the last week, at most 100."""
-    return RestoreJobList(jobs=[_shown(job) for job in await restores.recent()])
+@router.get("", responses=problems(InvalidInputError))
+async def list_jobs(
+    restores: RestoresOf,
+    cursors: CursorsOf,
+    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> RestoreJobList:
+    """List the jobs that are not done, or that were done in the last week; newest first."""
+    page = await restores.list(cursor=cursors.open(_LIST, cursor), limit=limit)
+    return RestoreJobList(jobs=[_shown(job) for job in page.jobs], next_cursor=cursors.seal(_LIST, page.next_cursor))
 
 
 @router.get("/{job_id}", responses=problems(JobNotFoundError, InvalidInputError))

@@ -13,9 +13,10 @@ import structlog
 from daemon.coordinator.leader import Leadership
 from daemon.coordinator.lost import LostSessions, Tally
 from daemon.core.clock import mono_s, utc_now
-from daemon.core.errors import InvalidInputError, SessionNotFoundError
+from daemon.core.errors import BlazzError, InvalidInputError, RedisUnavailableError, SessionNotFoundError
 from daemon.core.ids import new_id
 from daemon.platform.database import PlatformDatabase
+from daemon.registry.jobs import JobPage
 from daemon.registry.registry import Registry
 from daemon.sessions.events import Event, EventKind
 from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob, progressed
@@ -43,6 +44,7 @@ class RestoreDesk:
 
         Raises:
             InvalidInputError: the platform's database is asked for, and none is set.
+            TooManyJobsError: as many are unfinished as may.
         """
         if source is JobSource.PLATFORM and not self._has_platform:
             raise InvalidInputError(
@@ -63,9 +65,9 @@ class RestoreDesk:
         """
         return await self._registry.jobs.get(job_id)
 
-    async def recent(self) -> list[RestoreJob]:
-        """Return the last jobs, newest first."""
-        return await self._registry.jobs.recent()
+    async def list(self, *, cursor: str | None, limit: int) -> JobPage:
+        """Return up to `limit` jobs behind `cursor`, newest first."""
+        return await self._registry.jobs.page(cursor, limit)
 
 
 class RestoreWork:
@@ -84,15 +86,28 @@ class RestoreWork:
         """Take up what waits and look how far the others are.
 
         Raises:
-            UnavailableError: a store or the platform; the next call goes on.
+            BlazzError: a store or the platform; the next call goes on, and jobs that need neither went on in this one.
         """
         if not self._leadership.leading:
             return
-        for job in await self._registry.jobs.recent():
-            if job.state is JobState.WAITING:
-                await self._take_up(job)
-            elif job.state is JobState.RUNNING:
-                await self._look(job, await self._registry.jobs.members(job.job_id))
+        failed: BlazzError | None = None
+        for job in await self._registry.jobs.unfinished():
+            try:
+                await self._work(job)
+            except RedisUnavailableError:
+                raise
+            except BlazzError as error:
+                failed = error
+        if failed is not None:
+            raise failed
+
+    async def _work(self, job: RestoreJob) -> None:
+        if job.state is JobState.WAITING:
+            await self._take_up(job)
+        elif job.state is JobState.RUNNING:
+            await self._look(job, await self._registry.jobs.members(job.job_id))
+        else:  # a coordinator died before it told the end
+            await self._tell(job)
 
     async def _take_up(self, job: RestoreJob) -> None:
         members, unknown = await self._members(job)
@@ -196,6 +211,8 @@ class RestoreWork:
         )
         if done:
             self._told_mono_s.pop(job.job_id, None)
+            # After it is told: whoever dies in between tells it again, under the same id.
+            await self._registry.jobs.finish(job.job_id)
             log.info("restore job done", job=job.job_id, **_told(job))
 
 

@@ -168,6 +168,15 @@ class JobNotFoundError(NotFoundError):
     code = "job_not_found"
 
 
+class TooManyJobsError(BlazzError):
+    """As many restore jobs are unfinished as may."""
+
+    code = "too_many_jobs"
+    http_status = 429
+    exit_code = ExitCode.TEMPORARY
+    retryable = True
+
+
 class EndpointNotFoundError(NotFoundError):
     """No webhook endpoint of this name is configured."""
 

@@ -1,19 +1,32 @@
-"""Restore jobs in Redis: asked for at any coordinator, worked by the leader, kept for a week."""
+"""Restore jobs in Redis: asked for at any coordinator, worked by the leader, kept for a week once they are done.
+
+What is not done has no TTL: it neither runs out nor may be evicted.
+"""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from daemon.core.clock import iso, parse_iso
-from daemon.core.errors import JobNotFoundError
+from daemon.core.clock import iso, parse_iso, utc_now
+from daemon.core.errors import JobNotFoundError, TooManyJobsError
 from daemon.registry import keys
 from daemon.registry.link import RedisLink
 from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob
 
+UNFINISHED_MAX = 200
+"""Each may have a request's 10,000 sessions in Redis, is looked at every second, and tells of itself every 5 s."""
 _KEPT_MS = 7 * 86400 * 1000
-_LISTED = 100
+_FORGOTTEN_AT_ONCE = 1000
 _TIMES = ("created_at", "began_at", "finished_at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    """Some jobs, newest first. It may be short although more follow: `next_cursor` is None at the end only."""
+
+    jobs: Sequence[RestoreJob]
+    next_cursor: str | None
 
 
 class Jobs:
@@ -23,21 +36,42 @@ class Jobs:
         self._link = link
 
     async def create(self, job: RestoreJob, asked: Sequence[AskedSession]) -> None:
-        """Store a new job, with the sessions that were named."""
+        """Store a new job, with the sessions that were named.
+
+        Raises:
+            TooManyJobsError: as many are unfinished as may.
+        """
+        names = (keys.job_asked(job.job_id), keys.job(job.job_id))
         async with self._link.asking("store a job"):
+            # Whoever asks at the same moment may come in, too: a few more than the limit do no harm.
+            if await self._link.text.zcard(keys.JOBS_UNFINISHED) >= UNFINISHED_MAX:
+                raise TooManyJobsError(
+                    "as many restore jobs are unfinished as may",
+                    hint="name many sessions in one job, or restore a single one by its own path",
+                )
+            # With a TTL until it is listed: of one that never is, nothing stays.
             pipe = self._link.text.pipeline(transaction=True)
-            pipe.set(keys.job_asked(job.job_id), json.dumps([asdict(item) for item in asked]), px=_KEPT_MS)
-            pipe.set(keys.job(job.job_id), _to_text(job), px=_KEPT_MS)
+            for name, body in zip(names, (json.dumps([asdict(item) for item in asked]), _to_text(job)), strict=True):
+                pipe.set(name, body, px=_KEPT_MS)
             await pipe.execute()
-            # Last: what is listed is whole.
-            await self._link.text.zadd(keys.JOBS, {job.job_id: int(job.created_at.timestamp() * 1000)})
-            await self._link.text.zremrangebyrank(keys.JOBS, 0, -_LISTED - 1)
+            await self._list(job)
+            pipe = self._link.text.pipeline(transaction=True)
+            for name in names:
+                pipe.persist(name)
+            await pipe.execute()
+
+    async def _list(self, job: RestoreJob) -> None:
+        at = {job.job_id: int(job.created_at.timestamp() * 1000)}
+        pipe = self._link.text.pipeline(transaction=True)
+        pipe.zadd(keys.JOBS, at)
+        pipe.zadd(keys.JOBS_UNFINISHED, at)
+        await pipe.execute()
 
     async def get(self, job_id: str) -> RestoreJob:
         """Return one job.
 
         Raises:
-            JobNotFoundError: there is none, or it is older than a week.
+            JobNotFoundError: there is none, or it was done more than a week ago.
         """
         async with self._link.asking("read a job"):
             body = await self._link.text.get(keys.job(job_id))
@@ -45,10 +79,37 @@ class Jobs:
             raise JobNotFoundError("no such job", job=job_id)
         return _from_text(body)
 
-    async def recent(self) -> list[RestoreJob]:
-        """Return the last jobs, newest first."""
+    async def page(self, cursor: str | None, limit: int) -> JobPage:
+        """Return up to `limit` jobs that were asked for before the one that `cursor` names."""
+        listed = await self._listed(cursor, limit + 1)
+        last, at_ms = listed[limit - 1] if len(listed) > limit else ("", 0.0)
+        jobs = await self._read([job_id for job_id, _ in listed[:limit]])
+        return JobPage(jobs=jobs, next_cursor=f"{at_ms:.0f}_{last}" if last else None)
+
+    async def _listed(self, cursor: str | None, count: int) -> list[tuple[str, float]]:
+        """Return ids behind a place with when they were asked for, newest first."""
+        at_ms, _, last = (cursor or "").partition("_")
+        client, span = self._link.text, {"start": 0, "num": count, "withscores": True}
         async with self._link.asking("list jobs"):
-            ids = await self._link.text.zrange(keys.JOBS, 0, _LISTED - 1, desc=True)
+            if cursor is None:
+                return list(await client.zrevrangebyscore(keys.JOBS, "+inf", "-inf", **span))
+            same = await client.zrangebyscore(keys.JOBS, at_ms, at_ms, withscores=True)
+            older = await client.zrevrangebyscore(keys.JOBS, f"({at_ms}", "-inf", **span)
+        return [*(one for one in reversed(same) if one[0] < last), *older][:count]
+
+    async def unfinished(self) -> list[RestoreJob]:
+        """Return the jobs that `finish` was not called for, oldest first."""
+        async with self._link.asking("list jobs"):
+            ids = await self._link.text.zrange(keys.JOBS_UNFINISHED, 0, -1)
+        jobs = await self._read(ids)
+        gone = set(ids) - {job.job_id for job in jobs}
+        if gone:  # a job is whole before it is listed: Redis lost these
+            async with self._link.asking("drop jobs"):
+                await self._link.text.zrem(keys.JOBS_UNFINISHED, *gone)
+        return jobs
+
+    async def _read(self, ids: Sequence[str]) -> list[RestoreJob]:
+        async with self._link.asking("list jobs"):
             pipe = self._link.text.pipeline(transaction=False)
             for job_id in ids:
                 pipe.get(keys.job(job_id))
@@ -63,12 +124,35 @@ class Jobs:
 
     async def save(self, job: RestoreJob, *, members: Sequence[str] | None = None) -> None:
         """Store how far a job is; `members` are its sessions, once they are known."""
+        done = job.state is JobState.DONE
         async with self._link.asking("store a job"):
             pipe = self._link.text.pipeline(transaction=True)
             if members is not None:
-                pipe.set(keys.job_members(job.job_id), json.dumps(list(members)), px=_KEPT_MS)
-            pipe.set(keys.job(job.job_id), _to_text(job), px=_KEPT_MS)
+                pipe.set(keys.job_members(job.job_id), json.dumps(list(members)))
+                pipe.delete(keys.job_asked(job.job_id))
+            if done:
+                pipe.delete(keys.job_members(job.job_id))
+            pipe.set(keys.job(job.job_id), _to_text(job), px=_KEPT_MS if done else None)
             await pipe.execute()
+
+    async def finish(self, job_id: str) -> None:
+        """Have a job worked no more: it is saved as done, and that is told. Idempotent."""
+        async with self._link.asking("finish a job"):
+            await self._link.text.zrem(keys.JOBS_UNFINISHED, job_id)
+        await self._forget_old()
+
+    async def _forget_old(self) -> None:
+        """Take jobs off the list whose week is over."""
+        before_ms = int(utc_now().timestamp() * 1000) - _KEPT_MS
+        async with self._link.asking("drop jobs"):
+            old = await self._link.text.zrangebyscore(keys.JOBS, "-inf", before_ms, start=0, num=_FORGOTTEN_AT_ONCE)
+            pipe = self._link.text.pipeline(transaction=False)
+            for job_id in old:
+                pipe.exists(keys.job(job_id))
+            there = await pipe.execute() if old else []
+            gone = [job_id for job_id, kept in zip(old, there, strict=True) if not kept]
+            if gone:
+                await self._link.text.zrem(keys.JOBS, *gone)
 
     async def members(self, job_id: str) -> list[str]:
         """Return the ids of a job's sessions."""

@@ -12,7 +12,7 @@ are meant for that. What else has a TTL and is dropped:
 - upload: its message is not sent, or its file not given, and that is said;
 - code on display: the page's next one replaces a QR code, a pairing code is asked for again;
 - exit report: leases run out by their TTL instead, and a shard that crashed gets sessions at once;
-- restore job: it is not known any more; if only its list of sessions is lost before it begins, it begins none.
+- restore job that is done: it is not known any more. Until then it has no TTL.
 """
 
 INDEX = "wa:sessions"
@@ -46,7 +46,9 @@ DRAIN_COUNTS = "wa:drains:counts"
 INCARNATIONS = "wa:shards:last"
 """Hash shard -> JSON: the last process of the shard that anybody heard of."""
 JOBS = "wa:jobs"
-"""Sorted set of the ids of the last restore jobs, by when they were asked for."""
+"""Sorted set of the ids of the restore jobs, by when they were asked for."""
+JOBS_UNFINISHED = "{wa:jobs}:unfinished"
+"""Sorted set of those that are not done, or whose end is not told yet; in the slot of `JOBS`."""
 SENDERS = "wa:senders"
 """Sorted set of the sessions that may have idempotency keys, deleted ones too, by when expired ones are looked for."""
 TOMBSTONES = "wa:tombstones"

@@ -11,6 +11,7 @@ from daemon.registry.commands import Commands
 from daemon.registry.copies import HotCopies
 from daemon.registry.dead_letters import DeadLetters
 from daemon.registry.events import EventStream
+from daemon.registry.jobs import Jobs
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
 from daemon.registry.membership import Membership
@@ -44,6 +45,7 @@ class Rooms:
         self.tombstones = Tombstones(link)
         self.sends = Sends(link, keep_ms=60_000)
         self.uploads = Uploads(link)
+        self.jobs = Jobs(link)
 
 
 @pytest.fixture(scope="session")

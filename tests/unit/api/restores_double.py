@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from daemon.core.errors import JobNotFoundError
+from daemon.registry.jobs import JobPage
 from daemon.sessions.jobs import AskedSession, JobSource, RestoreJob
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -29,6 +30,9 @@ class RestoresDouble:
                 return job
         raise JobNotFoundError("no such job", job=job_id)
 
-    async def recent(self) -> Sequence[RestoreJob]:
-        """Return all, newest first."""
-        return self.jobs[::-1]
+    async def list(self, *, cursor: str | None, limit: int) -> JobPage:
+        """Return a page, newest first; a cursor is the id of the last job on the page before."""
+        left = self.jobs[::-1]
+        if cursor is not None:
+            left = left[[job.job_id for job in left].index(cursor) + 1 :]
+        return JobPage(jobs=left[:limit], next_cursor=left[limit - 1].job_id if len(left) > limit else None)

@@ -4,8 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from daemon.api.cursors import Cursors
 from daemon.sessions.jobs import AskedSession, JobSource
+from tests.unit.api.conftest import TOKEN
 from tests.unit.api.restores_double import RestoresDouble
 
 PATH = "/api/whatsapp/restore"
@@ -23,7 +26,24 @@ async def test_a_list_becomes_a_job_that_can_be_followed(api: httpx.AsyncClient,
     followed = await api.get(answer.headers["Location"])
     assert followed.json() == answer.json()
     assert (followed.json()["state"], followed.json()["source"]) == ("waiting", "sessions")
-    assert (await api.get(PATH)).json() == {"jobs": [answer.json()]}
+    assert (await api.get(PATH)).json() == {"jobs": [answer.json()], "next_cursor": None}
+
+
+async def test_the_list_is_paged_and_takes_its_own_cursors_only(api: httpx.AsyncClient) -> None:
+    for _ in range(5):
+        await api.post(PATH, json={"source": "registry"})
+    seen: list[str] = []
+    params: dict[str, str | int] = {"limit": 2}
+    while True:
+        page = (await api.get(PATH, params=params)).json()
+        seen += [job["job_id"] for job in page["jobs"]]
+        if page["next_cursor"] is None:
+            break
+        params["cursor"] = page["next_cursor"]
+    assert seen == [f"job_{number}" for number in (4, 3, 2, 1, 0)]
+    for cursor in ("job_1", Cursors(SecretStr(TOKEN)).seal("sessions", "job_1")):
+        answer = await api.get(PATH, params={"cursor": str(cursor)})
+        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, ["cursor"])
 
 
 @pytest.mark.parametrize("source", ["registry", "bucket", "platform"])
