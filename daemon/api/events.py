@@ -14,6 +14,7 @@ from daemon.api.caller import Caller, CallerOf
 from daemon.api.fields import TextId
 from daemon.api.openapi import problems
 from daemon.api.ports import EventFeed, Follower
+from daemon.core.clock import mono_s
 from daemon.core.errors import EventIdUnknownError, InvalidInputError, RedisUnavailableError, TooManyFollowersError
 from daemon.core.tokens import Scope
 from daemon.sessions.events import Event, EventKind
@@ -27,16 +28,20 @@ _HEARTBEAT_S = 15
 _SEND_TIMEOUT_S = 60
 _RETRY_MS = 2000
 _RETRY_S = 0.5
+_PLACE_EVERY_S = 5.0
+"""How old the place that a follower was told may be while nothing comes that it wants."""
 _ID = r"^[0-9]{1,20}(-[0-9]{1,20})?$"
 
 _CODES = frozenset({EventKind.QR, EventKind.PAIRING_CODE})
 _STREAM = {
     "description": "A stream of events: `id` is the place in the log, `event` the kind, `data` what a webhook has. "
-    "The event `gap` says that events behind the place where one wanted to go on are gone. Comments are heartbeats.",
+    "The event `gap` says that events behind the place where one wanted to go on are gone. A frame with `id` and no "
+    "`data`, as the first one is, tells the place to go on from. Comments are heartbeats.",
     "content": {
         "text/event-stream": {
             "schema": {"type": "string"},
-            "example": 'id: 1769860800000-0\nevent: ready\ndata: {"id":"evt_01ARZ3NDEKTS","event":"ready"}\n\n',
+            "example": ": ok\nid: 1769860799000-3\nretry: 2000\n\n"
+            'id: 1769860800000-0\nevent: ready\ndata: {"id":"evt_01ARZ3NDEKTS","event":"ready"}\n\n',
         }
     },
 }
@@ -101,7 +106,9 @@ async def _frames(
     feed: EventFeed, follower: Follower, wanted: _Wanted, works: Works, begun: contextlib.AsyncExitStack
 ) -> AsyncIterator[ServerSentEvent]:
     async with begun:
-        yield ServerSentEvent(retry=_RETRY_MS, comment="ok", sep="\n")
+        # A connection may break off before anything wanted comes: it has a place to go on from all the same.
+        place, told_mono_s = follower.last_id, mono_s()
+        yield _place(follower, place, retry=_RETRY_MS, comment="ok")
         while True:
             try:
                 found = await feed.next(follower)
@@ -111,9 +118,28 @@ async def _frames(
             if found is None or not await works():
                 return
             if follower.gap:
-                follower.gap = False
-                yield ServerSentEvent(event="gap", data='{"reason":"events behind the last one are gone"}', sep="\n")
+                yield _place(follower, place)
             for logged in found:
                 if wanted.takes(logged.event):
+                    place, told_mono_s = logged.entry_id, mono_s()
                     body = body_of(logged.event).decode()
-                    yield ServerSentEvent(id=logged.entry_id, event=logged.event.kind.value, data=body, sep="\n")
+                    yield ServerSentEvent(id=place, event=logged.event.kind.value, data=body, sep="\n")
+            if follower.last_id != place and mono_s() - told_mono_s >= _PLACE_EVERY_S:
+                place, told_mono_s = follower.last_id, mono_s()
+                yield _place(follower, place)
+
+
+def _place(follower: Follower, place: str, *, retry: int | None = None, comment: str | None = None) -> ServerSentEvent:
+    """Return a frame that tells a place, and with it the gap, if there is one: whoever has the place has heard of it.
+
+    Without data a frame is no event, and its id counts all the same ("dispatch the event" in WHATWG's HTML).
+    """
+    gap, follower.gap = follower.gap, False
+    return ServerSentEvent(
+        '{"reason":"events behind the last one are gone"}' if gap else None,
+        event="gap" if gap else None,
+        id=place,
+        retry=retry,
+        comment=comment,
+        sep="\n",
+    )

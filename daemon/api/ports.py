@@ -214,6 +214,7 @@ class Webhooks(Protocol):
 class Follower(Protocol):
     """One who follows the feed; `gap` says that events behind its place are gone, until it is told."""
 
+    last_id: str
     gap: bool
 
 

@@ -87,6 +87,8 @@ class Coordinator:
     ) -> Iterator[dict[str, str]]:
         """Yield server-sent events with `id`, `event` and `data`; end after `idle_s` without any, None: never.
 
+        One with `id` alone is no event: it tells the place to go on from.
+
         Once the coordinator has begun to answer, its time is put into `opened`.
 
         Raises:
@@ -136,12 +138,14 @@ class Coordinator:
 
 
 def _events(lines: Iterator[str]) -> Iterator[dict[str, str]]:
-    """Read server-sent events; comments, which are heartbeats, and frames without data are passed over."""
+    """Read server-sent events, and places, which have no data; comments, which are heartbeats, are passed over."""
     frame: dict[str, str] = {}
     for line in lines:
         if not line:
             if "data" in frame:
                 yield {"event": "message", **frame}
+            elif "id" in frame:
+                yield {"id": frame["id"]}
             frame = {}
             continue
         name, _, value = line.partition(":")

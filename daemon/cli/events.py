@@ -60,7 +60,8 @@ def _frames(
                 if not follow and _came_behind(frame, opened[0]):
                     return
                 at = frame.get("id", at)
-                yield frame
+                if "data" in frame:
+                    yield frame
             if not follow:
                 return
         except (CoordinatorUnavailableError, RefusedError) as error:

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 _BLOCK_MS = 1000
 _RETRY_S = 0.5
 _AT_ONCE = 100
+_BEGINNING = "0"
+"""Wherever the log begins: nothing is missed before it."""
 
 
 @dataclass
@@ -101,8 +103,17 @@ class Feed:
             ) from None
         if wanted > entry_order(newest):
             return Follower(newest, gap=True)  # of a log that Redis lost
+        return Follower(last_id, gap=await self._gone(last_id))
+
+    async def _gone(self, place: str) -> bool:
+        """Whether events behind a place are gone."""
+        if place == _BEGINNING:
+            return False
         oldest = await self._log.oldest()
-        return Follower(last_id, gap=oldest is not None and last_id != "0" and wanted < entry_order(oldest))
+        if oldest is None or entry_order(place) >= entry_order(oldest):
+            return False
+        # Whoever came when the log was empty was told 0-0, and has missed nothing as long as it is whole.
+        return entry_order(place) != (0, 0) or not await self._log.whole()
 
     async def next(self, follower: Follower) -> Sequence[Logged] | None:
         """Return the next events of a follower; an empty list while there are none, None once the coordinator stops.
@@ -113,10 +124,11 @@ class Feed:
         if self._stop.is_set():
             return None
         came, place = self._came, follower.last_id
-        found, follower.last_id = await self._log.after(place, count=_AT_ONCE)
+        found, at = await self._log.after(place, count=_AT_ONCE)
         if len(found) == _AT_ONCE:  # it is far behind, perhaps further than the log reaches
-            oldest = await self._log.oldest()
-            follower.gap |= oldest is not None and place != "0" and entry_order(place) < entry_order(oldest)
+            follower.gap |= await self._gone(place)
+        # Last: if Redis does not answer, what was found is asked for again.
+        follower.last_id = at
         if not found:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_BLOCK_MS / 1000):

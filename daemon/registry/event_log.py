@@ -42,6 +42,12 @@ class EventLog:
             found = await self._link.text.xrange(keys.EVENTS, count=1)
         return str(found[0][0]) if found else None
 
+    async def whole(self) -> bool:
+        """Whether nothing has left the log yet; there must be entries in it. False when Redis 6 does not say."""
+        async with self._link.asking("look at the event log"):
+            found = await self._link.text.xinfo_stream(keys.EVENTS)
+        return bool(found.get("entries-added") == found["length"])
+
     async def after(self, entry_id: str, *, count: int) -> tuple[Sequence[Logged], str]:
         """Return up to `count` entries behind `entry_id`, and the id behind which to go on.
 
@@ -66,7 +72,10 @@ def entry_order(entry_id: str) -> tuple[int, int]:
         ValueError: it is none.
     """
     milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence or 0)
+    order = int(milliseconds), int(sequence or 0)
+    if max(order) >= 1 << 64:
+        raise ValueError("no stream has such an id")
+    return order
 
 
 def _parsed(found: Sequence[tuple[str, dict[str, str]]]) -> list[Logged]:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from daemon.api import events
 from daemon.core.clock import utc_now
 from daemon.core.ids import new_id
 from daemon.core.tokens import Scope
@@ -43,15 +44,30 @@ async def _following(
 
 
 async def _frames(answer: httpx.Response) -> AsyncIterator[Frame]:
+    async for frame in _all_frames(answer):
+        if "data" in frame:
+            yield frame
+
+
+async def _all_frames(answer: httpx.Response) -> AsyncIterator[Frame]:
+    """Yield also those that only tell a place."""
     frame: Frame = {}
     async for line in answer.aiter_lines():
         name, _, value = line.partition(": ")
-        if line == "" and "data" in frame:
+        if line == "" and frame:
             yield frame
         if line == "":
             frame = {}
         elif name:
             frame[name] = value
+
+
+@contextlib.asynccontextmanager
+async def _places(api: httpx.AsyncClient, **params: Any) -> AsyncIterator[AsyncIterator[Frame]]:
+    """Follow the events and give every frame, with a deadline for the whole."""
+    async with asyncio.timeout(10), api.stream("GET", EVENTS, params=params) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        yield _all_frames(answer)
 
 
 async def _numbers(frames: AsyncIterator[Frame], count: int) -> list[int]:
@@ -103,9 +119,67 @@ async def test_what_is_gone_is_told_first(api: httpx.AsyncClient, registry: Regi
         assert await _numbers(frames, 1) == [4]
 
 
+async def test_a_connection_that_breaks_before_its_first_event_has_a_place_to_go_on_from(
+    api: httpx.AsyncClient, registry: Registry
+) -> None:
+    """Also when the log was empty at first."""
+    for number in (0, 2):
+        async with _places(api) as frames:
+            place = (await anext(frames))["id"]
+        for more in (number, number + 1):
+            await _tell(registry, more)
+        async with _following(api, headers={"Last-Event-ID": place}) as frames:
+            assert await _numbers(frames, 2) == [number, number + 1]
+
+
+async def test_many_events_at_once_are_no_gap_for_one_who_came_when_the_log_was_empty(
+    api: httpx.AsyncClient, registry: Registry
+) -> None:
+    async with _places(api) as frames:
+        place = (await anext(frames))["id"]
+    ids = [await _tell(registry, number) for number in range(150)]
+    async with _following(api, headers={"Last-Event-ID": place}) as frames:
+        assert await _numbers(frames, 150) == list(range(150))
+    await registry.link.text.xtrim(keys.EVENTS, minid=ids[1], approximate=False)
+    async with _following(api, headers={"Last-Event-ID": place}) as frames:
+        assert (await anext(frames))["event"] == "gap"
+
+
+async def test_one_whom_nothing_concerns_is_told_how_far_it_is_and_meets_no_gap(
+    api: httpx.AsyncClient, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_PLACE_EVERY_S", 0.0)
+    async with _places(api, event="ready") as frames:
+        opening = await anext(frames)
+        ids = [await _tell(registry, number) for number in range(5)]
+        place = opening["id"]
+        while place != ids[-1]:
+            told = await anext(frames)
+            assert told.keys() == {"id"} and told["id"] > place
+            place = told["id"]
+    await registry.link.text.xtrim(keys.EVENTS, minid=ids[-1], approximate=False)
+    await _tell(registry, 5, kind=EventKind.READY)
+    async with _following(api, event="ready", headers={"Last-Event-ID": place}) as frames:
+        assert await _numbers(frames, 1) == [5]
+
+
+async def test_a_gap_comes_with_the_place_behind_it(api: httpx.AsyncClient, registry: Registry) -> None:
+    """Whoever has a place has heard of the gap before it, and of a log that was lost only once."""
+    newest = await _tell(registry, 0)
+    async with _places(api, last_event_id="99999999999999-0") as frames:
+        first = await anext(frames)
+        assert (first["event"], first["id"]) == ("gap", newest)
+    await _tell(registry, 1)
+    async with _following(api, headers={"Last-Event-ID": first["id"]}) as frames:
+        assert await _numbers(frames, 1) == [1]
+
+
 async def test_a_wrong_id_and_one_follower_too_many_are_refused(api: httpx.AsyncClient) -> None:
     wrong = await api.get(EVENTS, headers={"Last-Event-ID": "yesterday"})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_input")
+    for text in ("99999999999999999999-0", "1-99999999999999999999"):
+        large = await api.get(EVENTS, headers={"Last-Event-ID": text})
+        assert (large.status_code, large.json()["code"]) == (422, "event_id_unknown")
     async with contextlib.AsyncExitStack() as open_:
         for _ in range(3):
             await open_.enter_async_context(_following(api))

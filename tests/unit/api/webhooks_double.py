@@ -42,6 +42,7 @@ class WebhooksDouble:
 
 @dataclass
 class _Follower:
+    last_id: str = "0-0"
     gap: bool = False
 
 
