@@ -10,7 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from daemon.api.access import FeedOf, Works, WorksOf
 from daemon.api.auth import documented_bearer
-from daemon.api.caller import Caller, CallerOf
+from daemon.api.caller import OPERATOR, Caller, CallerOf
 from daemon.api.fields import TextId
 from daemon.api.openapi import problems
 from daemon.api.ports import EventFeed, Follower
@@ -70,7 +70,8 @@ async def follow_events(
     """Follow what happens, from now on or behind the last event that was seen."""
     wanted = _Wanted(caller, frozenset(session_id or ()), frozenset(workspace_id or ()), frozenset(event or ()))
     begun = contextlib.AsyncExitStack()
-    follower = await begun.enter_async_context(feed.follow(resume_at or last_event_id))
+    token_id = None if caller is OPERATOR else caller.name
+    follower = await begun.enter_async_context(feed.follow(resume_at or last_event_id, token_id=token_id))
     return EventSourceResponse(
         _frames(feed, follower, wanted, works, begun),
         ping=_HEARTBEAT_S,

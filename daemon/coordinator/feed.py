@@ -6,6 +6,7 @@ that reads slowly keeps nobody waiting, nothing is kept for it in memory, and no
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -34,13 +35,13 @@ class Follower:
 
 
 class Feed:
-    """The events as they come, for up to `followers_max` followers."""
+    """The events as they come, for up to `followers_max` followers; half of them, if there are two, for one token."""
 
     def __init__(self, event_log: EventLog, stop: asyncio.Event, *, followers_max: int) -> None:
         self._log = event_log
         self._stop = stop
         self._followers_max = followers_max
-        self._followers = 0
+        self._followers: Counter[str | None] = Counter()
         self._wanted = asyncio.Event()
         self._newest = "0-0"
         self._came = asyncio.Event()
@@ -49,7 +50,7 @@ class Feed:
         """Look for news while somebody follows, until the coordinator stops."""
         failing = False
         while not self._stop.is_set():
-            if self._followers == 0:
+            if not self._followers:
                 self._wanted.clear()
                 await first_done(self._wanted.wait(), self._stop.wait())
                 continue
@@ -71,27 +72,36 @@ class Feed:
             self._came = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def follow(self, last_id: str | None) -> AsyncIterator[Follower]:
+    async def follow(self, last_id: str | None, *, token_id: str | None) -> AsyncIterator[Follower]:
         """Give a follower of what comes behind `last_id`; None: from now on.
+
+        `token_id` is whose place it takes; None: the operator's, who may take what is left.
 
         Raises:
             TooManyFollowersError: as many follow as may.
             EventIdUnknownError: `last_id` is no id.
             RedisUnavailableError: nobody knows.
         """
-        if self._followers >= self._followers_max:
-            raise TooManyFollowersError("as many follow the events as may", hint="EVENT_FOLLOWERS_MAX sets the limit")
-        self._followers += 1
+        self._check_room(token_id)
+        self._followers[token_id] += 1
         try:
             follower = await self._begin(last_id)
             self._wanted.set()
             yield follower
         finally:
-            self._followers -= 1
+            self._followers -= Counter([token_id])  # which leaves out those that have none any more
+
+    def _check_room(self, token_id: str | None) -> None:
+        if self._followers.total() >= self._followers_max:
+            raise TooManyFollowersError("as many follow the events as may", hint="EVENT_FOLLOWERS_MAX sets the limit")
+        if token_id is not None and self._followers[token_id] >= max(1, self._followers_max // 2):
+            raise TooManyFollowersError(
+                "this token follows the events as often as it may", hint="one token has half of EVENT_FOLLOWERS_MAX"
+            )
 
     async def _begin(self, last_id: str | None) -> Follower:
         newest = await self._log.newest()
-        if self._followers == 1:
+        if self._followers.total() == 1:
             self._newest = newest
         if last_id is None:
             return Follower(newest, gap=False)

@@ -174,6 +174,16 @@ async def test_a_gap_comes_with_the_place_behind_it(api: httpx.AsyncClient, regi
         assert await _numbers(frames, 1) == [1]
 
 
+async def test_one_token_leaves_places_for_others(api: httpx.AsyncClient, registry: Registry) -> None:
+    greedy, other = [{"Authorization": f"Bearer {await token(registry, Scope.READ)}"} for _ in range(2)]
+    async with contextlib.AsyncExitStack() as open_:
+        await open_.enter_async_context(_following(api, headers=greedy))
+        refused = await api.get(EVENTS, headers=greedy)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_followers")
+        await open_.enter_async_context(_following(api, headers=other))
+        await open_.enter_async_context(_following(api))
+
+
 async def test_a_wrong_id_and_one_follower_too_many_are_refused(api: httpx.AsyncClient) -> None:
     wrong = await api.get(EVENTS, headers={"Last-Event-ID": "yesterday"})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_input")

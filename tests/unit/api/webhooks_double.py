@@ -50,7 +50,7 @@ class FeedDouble:
     """A feed that is at its end."""
 
     @contextlib.asynccontextmanager
-    async def follow(self, last_id: str | None) -> AsyncIterator[_Follower]:
+    async def follow(self, last_id: str | None, *, token_id: str | None) -> AsyncIterator[_Follower]:
         yield _Follower()
 
     async def next(self, follower: object) -> Sequence[Logged] | None:
