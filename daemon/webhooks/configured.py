@@ -32,6 +32,9 @@ ENDPOINT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,40}$"
 _SECRET_CHARS = 16
 _MAX_FILE_BYTES = 1_000_000
 
+Stamps = dict[Path, tuple[int, ...]]
+"""What tells whether a file has changed; empty of one that is not there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointConfig:
@@ -43,8 +46,6 @@ class EndpointConfig:
     previous_secret: SecretStr | None = None
     events: frozenset[EventKind] | None = None
     workspaces: frozenset[str] | None = None
-    secret_files: tuple[Path, ...] = ()
-    """Where the secrets were read from."""
 
     @property
     def host(self) -> str:
@@ -98,42 +99,34 @@ class Configured:
             SettingsError: something is wrong; each line says what.
         """
         self._settings = settings
-        self._endpoints: tuple[EndpointConfig, ...] = ()
-        self._seen = self._stamps()  # before it is read: what changes meanwhile is read again
-        self._endpoints = load_endpoints(settings)
-        self._seen = self._stamps() | self._seen
+        self._seen: Stamps = {}
+        self._endpoints = load_endpoints(settings, self._seen)
 
     def current(self) -> tuple[EndpointConfig, ...]:
         """Return them, read again if the file or one with a secret has changed.
 
-        What is wrong now leaves them as they were, loudly.
+        What is wrong now leaves them as they were, loudly, until one of the files that were looked at changes.
         """
-        seen = self._stamps()
-        if seen == self._seen:
+        if all(_stamp(path) == stamp for path, stamp in self._seen.items()):
             return self._endpoints
-        self._seen = seen
+        self._seen = {}
         try:
-            self._endpoints = load_endpoints(self._settings)
+            self._endpoints = load_endpoints(self._settings, self._seen)
             log.info("webhook endpoints read again", endpoints=[one.name for one in self._endpoints])
         except SettingsError as error:
             log.error("WEBHOOKS_FILE is wrong, the endpoints stay as they were", code=error.code, error=error.message)
         return self._endpoints
 
-    def _stamps(self) -> dict[Path, tuple[int, ...]]:
-        watched = [path for one in self._endpoints for path in one.secret_files]
-        if self._settings.file is not None:
-            watched.append(self._settings.file)
-        return {path: _stamp(path) for path in watched}
 
-
-def load_endpoints(settings: WebhookSettings) -> tuple[EndpointConfig, ...]:
-    """Return all endpoints, by name.
+def load_endpoints(settings: WebhookSettings, seen: Stamps | None = None) -> tuple[EndpointConfig, ...]:
+    """Return all endpoints, by name; into `seen` goes each file that was looked at, also one that is not there.
 
     Raises:
         SettingsError: each line of its message names one thing that is wrong.
     """
     problems: list[str] = []
-    found = [*_laravel(settings, problems), *(_from_file(settings.file, problems) if settings.file else [])]
+    seen = {} if seen is None else seen
+    found = [*_laravel(settings, problems), *(_from_file(settings.file, seen, problems) if settings.file else [])]
     names = [one.name for one in found]
     problems += [
         f"WEBHOOKS_FILE: there is more than one endpoint {name!r}"
@@ -167,9 +160,9 @@ def _laravel(settings: WebhookSettings, problems: list[str]) -> list[EndpointCon
     ]
 
 
-def _from_file(path: Path, problems: list[str]) -> list[EndpointConfig]:
+def _from_file(path: Path, seen: Stamps, problems: list[str]) -> list[EndpointConfig]:
     try:
-        raw = tomllib.loads(_private_text(path))
+        raw = tomllib.loads(_private_text(path, seen))
     except (ValueError, OSError) as error:
         problems.append(f"WEBHOOKS_FILE={str(path)!r} is not allowed: {_why(error)}")
         return []
@@ -177,10 +170,10 @@ def _from_file(path: Path, problems: list[str]) -> list[EndpointConfig]:
     if set(raw) - {"endpoint"} or not isinstance(entries, list):
         problems.append(f"WEBHOOKS_FILE={str(path)!r} is not allowed: it may have [[endpoint]] tables only")
         return []
-    return [one for at, entry in enumerate(entries, 1) if (one := _endpoint(path, at, entry, problems))]
+    return [one for at, entry in enumerate(entries, 1) if (one := _endpoint(path, at, entry, seen, problems))]
 
 
-def _endpoint(path: Path, at: int, raw: Any, problems: list[str]) -> EndpointConfig | None:
+def _endpoint(path: Path, at: int, raw: Any, seen: Stamps, problems: list[str]) -> EndpointConfig | None:
     named = raw.get("name") if isinstance(raw, Mapping) else None
     where = f"WEBHOOKS_FILE: endpoint {named!r}" if isinstance(named, str) else f"WEBHOOKS_FILE: endpoint number {at}"
     try:
@@ -192,8 +185,8 @@ def _endpoint(path: Path, at: int, raw: Any, problems: list[str]) -> EndpointCon
         ]
         return None
     before = len(problems)
-    secret = _secret(path, where, "secret", entry, problems)
-    previous = _secret(path, where, "previous_secret", entry, problems)
+    secret = _secret(path, where, "secret", entry, seen, problems)
+    previous = _secret(path, where, "previous_secret", entry, seen, problems)
     if secret is None and len(problems) == before:
         problems.append(f"{where}: give one of secret, secret_file, secret_env")
     workspaces = [str(one) for one in entry.workspaces or []]
@@ -207,11 +200,10 @@ def _endpoint(path: Path, at: int, raw: Any, problems: list[str]) -> EndpointCon
         previous_secret=previous,
         events=None if entry.events is None else frozenset(entry.events),
         workspaces=None if entry.workspaces is None else frozenset(workspaces),
-        secret_files=tuple(path.parent / one for one in (entry.secret_file, entry.previous_secret_file) if one),
     )
 
 
-def _secret(path: Path, where: str, field: str, entry: _Entry, problems: list[str]) -> SecretStr | None:
+def _secret(path: Path, where: str, field: str, entry: _Entry, seen: Stamps, problems: list[str]) -> SecretStr | None:
     """Return what one of `field`, `field_file` and `field_env` gives; None, with a problem if it is a bad one."""
     text, file, env = (getattr(entry, f"{field}{ending}") for ending in ("", "_file", "_env"))
     given = [one for one in (text, file, env) if one is not None]
@@ -221,7 +213,9 @@ def _secret(path: Path, where: str, field: str, entry: _Entry, problems: list[st
         problems.append(f"{where}: give only one of {field}, {field}_file, {field}_env")
         return None
     try:
-        value = text if text is not None else _private_text(path.parent / file).strip() if file else named_secret(env)
+        value: str | None = text if file is None else _private_text(path.parent / file, seen).strip()
+        if env is not None:
+            value = named_secret(env)
     except (ValueError, OSError) as error:
         problems.append(f"{where}: {field}_file: {_why(error)}")
         return None
@@ -231,12 +225,13 @@ def _secret(path: Path, where: str, field: str, entry: _Entry, problems: list[st
     return SecretStr(value)
 
 
-def _private_text(path: Path) -> str:
+def _private_text(path: Path, seen: Stamps) -> str:
     """Return a file's text.
 
     Raises:
         ValueError: others than its owner and group may read it, or it is not a text file of sensible size.
     """
+    seen[path] = _stamp(path)  # before it is read: what changes meanwhile is read again
     with path.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):

@@ -69,6 +69,37 @@ async def test_each_endpoint_gets_what_it_wants_and_none_waits_for_another(
         assert signature.count("sha256=") == 2
 
 
+async def test_a_secret_changed_while_events_are_in_flight_signs_what_comes_and_loses_nothing(
+    outbox: Outbox, receiver: Receiver, publish: Publish, start: Start, tmp_path: Path
+) -> None:
+    release = asyncio.Event()
+
+    async def hold(_request: web.Request, _delivery: Delivery) -> web.StreamResponse:
+        await release.wait()
+        return web.Response()
+
+    receiver.behave = hold
+    secret = write(tmp_path / "crm.secret", OLD)
+    file = write(tmp_path / "hooks.toml", f'[[endpoint]]\nname="crm"\nurl="{receiver.url}"\nsecret_file="crm.secret"\n')
+    for n in range(12):
+        await publish(f"s{n % 3}", n)
+    with capture_logs() as lines:
+        async with start(LARAVEL_WEBHOOK=None, WEBHOOKS_FILE=str(file)):
+            await until(lambda: receiver.open_now == 3, "posts in flight")
+            secret.write_text(NEW)
+            await until(lambda: any("read again" in line["event"] for line in lines), "the new secret is read")
+            release.set()
+            await until(lambda: len(receiver.taken) == 12, "all delivered")
+    assert [receiver.numbers(f"s{n}") for n in range(3)] == [list(range(n, 12, 3)) for n in range(3)]
+
+    def key_of(got: Delivery) -> str:
+        timestamp, signature = got.headers["X-Webhook-Timestamp"], got.headers["X-Webhook-Signature"]
+        return next(key for key in (OLD, NEW) if verify(key, timestamp, got.raw, signature, now=time.time()))
+
+    # What was in flight is not posted again: it was taken, signed with the secret of then.
+    assert [key_of(got) for got in receiver.tries] == [OLD] * 3 + [NEW] * 9
+
+
 async def test_a_changed_file_is_read_again_and_a_bad_one_changes_nothing_but_the_log(
     outbox: Outbox, receiver: Receiver, publish: Publish, start: Start, tmp_path: Path
 ) -> None:
@@ -156,3 +187,18 @@ def test_a_secret_that_is_changed_in_its_file_signs_from_then_on(tmp_path: Path)
     with capture_logs() as lines:
         assert configured.current()[0].secrets == (NEW,)
     assert [line["log_level"] for line in lines] == ["error"]
+
+
+def test_a_secret_file_that_comes_after_the_file_that_names_it_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "old.secret", OLD)
+    entry = "[[endpoint]]\nname='crm'\nurl='https://crm.example/'\nsecret_file='old.secret'\n"
+    file = write(tmp_path / "hooks.toml", entry)
+    configured = Configured(read(WEBHOOKS_FILE=str(file)))
+    write(file, entry.replace("old.secret", "new.secret"))
+    with capture_logs() as lines:
+        for _ in range(3):
+            assert configured.current()[0].secrets == (OLD,)
+        write(tmp_path / "new.secret", NEW)
+        for _ in range(3):
+            assert configured.current()[0].secrets == (NEW,)
+    assert [line["log_level"] for line in lines] == ["error", "info"]
