@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from daemon.api import copies, events, health, messages, qr, restore, sessions, shards, webhooks
 from daemon.api import tokens as token_routes
+from daemon.api.answers import Answer
 from daemon.api.auth import TokenGate
 from daemon.api.cursors import Cursors
 from daemon.api.limits import BodyLimit
@@ -36,6 +37,7 @@ def build_app(parts: Parts, settings: CoordinatorSettings, send: SendSettings) -
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
+        default_response_class=Answer,
     )
     app.state.directory = parts.directory
     app.state.restores = parts.restores

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Security
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from daemon.api.access import WebhooksOf
+from daemon.api.answers import Readable
 from daemon.api.auth import documented_bearer
 from daemon.api.fields import Cursor, Id, Instant, TextId
 from daemon.api.openapi import problems, problems_with_body
@@ -62,7 +63,7 @@ class LetterBody(BaseModel):
     tries: int
     told_at: Instant
     buried_at: Instant
-    event: dict[str, Any] = Field(description="As in the webhook; empty if it cannot be read.")
+    event: Annotated[dict[str, Any], Readable] = Field(description="As in the webhook; empty if it cannot be read.")
 
 
 class LetterList(BaseModel):

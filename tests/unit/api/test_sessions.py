@@ -54,6 +54,11 @@ async def test_a_bad_field_is_422_and_named(api: httpx.AsyncClient, field: str, 
     assert field in [error["field"] for error in answer.json()["errors"]]
 
 
+async def test_half_an_emoji_in_a_name_is_shown(api: httpx.AsyncClient, directory: DirectoryDouble) -> None:
+    directory.add("s1", pushname="Ana \ud83d")
+    assert (await api.get(f"{SESSIONS}/s1")).json()["pushname"] == "Ana ?"
+
+
 async def test_a_session_is_shown_whole(api: httpx.AsyncClient, directory: DirectoryDouble) -> None:
     facts: dict[str, Any] = {"at": NOW, "size_bytes": 9, "token": 2, "generation": 3, "clean": True}
     directory.add(
