@@ -80,14 +80,16 @@ class AskRedrive(Request):
     all: bool = Field(False, examples=[False])
     endpoint: EndpointName | None = Field(None, examples=[None])
     session_id: Id | None = Field(None, examples=[None])
+    workspace_id: Id | None = Field(None, examples=[None])
     event: EventKind | None = Field(None, examples=[None])
     cursor: Cursor | None = Field(None, examples=[None])
 
     @model_validator(mode="after")
     def _says_which(self) -> Self:
-        filtered = any(value is not None for value in (self.endpoint, self.session_id, self.event))
+        filters = (self.endpoint, self.session_id, self.workspace_id, self.event)
+        filtered = any(value is not None for value in filters)
         if [self.ids is not None, self.all, filtered].count(True) != 1:
-            raise ValueError("give either ids, or all, or at least one of endpoint, session_id, event")
+            raise ValueError("give either ids, or all, or at least one of endpoint, session_id, workspace_id, event")
         if self.ids is not None and self.cursor is not None:
             raise ValueError("a cursor does not go with ids")
         return self
@@ -121,12 +123,13 @@ async def list_dead_letters(
     webhooks: WebhooksOf,
     endpoint: EndpointName | None = None,
     session_id: TextId | None = None,
+    workspace_id: TextId | None = None,
     event: EventKind | None = None,
     cursor: Cursor | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> LetterList:
     """List the events that were given up, oldest first."""
-    page = await webhooks.dead(_filter(endpoint, session_id, event), cursor=cursor, limit=limit)
+    page = await webhooks.dead(_filter(endpoint, session_id, workspace_id, event), cursor=cursor, limit=limit)
     return LetterList(dead=[_letter(one) for one in page.letters], next_cursor=page.next_cursor)
 
 
@@ -136,7 +139,7 @@ async def redrive_dead_letters(body: AskRedrive, webhooks: WebhooksOf) -> Redriv
     if body.ids is not None:
         done = await webhooks.redrive(body.ids)
     else:
-        wanted = _filter(body.endpoint, body.session_id, body.event)
+        wanted = _filter(body.endpoint, body.session_id, body.workspace_id, body.event)
         done = await webhooks.redrive_all(wanted, cursor=body.cursor)
     return RedrivenBody(redriven=done.redriven, skipped=done.skipped, next_cursor=done.next_cursor)
 
@@ -166,8 +169,11 @@ async def test_endpoint(name: EndpointInPath, webhooks: WebhooksOf) -> TestedBod
     return TestedBody(taken=answer.taken, status=answer.status, error=answer.error, took_ms=answer.took_ms)
 
 
-def _filter(endpoint: str | None, session_id: str | None, event: EventKind | None) -> LetterFilter:
-    return LetterFilter(endpoint=endpoint, session_id=session_id, event=event.value if event else None)
+def _filter(
+    endpoint: str | None, session_id: str | None, workspace_id: str | None, event: EventKind | None
+) -> LetterFilter:
+    name = event.value if event else None
+    return LetterFilter(endpoint=endpoint, session_id=session_id, workspace_id=workspace_id, event=name)
 
 
 def _shown(one: SeenEndpoint) -> EndpointBody:

@@ -17,6 +17,7 @@ _PATH = "/api/whatsapp/webhooks"
 _PAGE = 500
 _ENDPOINT = click.option("--endpoint", help="Only of this endpoint.")
 _SESSION = click.option("--session", "session_id", help="Only of this session.")
+_WORKSPACE = click.option("--workspace", "workspace_id", help="Only of this workspace.")
 _EVENT = click.option("--event", help="Only events of this name.")
 
 
@@ -42,19 +43,18 @@ def list_all(as_json: bool) -> None:
 @click.argument("letter_id", required=False)
 @_ENDPOINT
 @_SESSION
+@_WORKSPACE
 @_EVENT
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most to list.")
 @AS_JSON
-def dead(
-    letter_id: str | None, endpoint: str | None, session_id: str | None, event: str | None, limit: int, as_json: bool
-) -> None:
+def dead(letter_id: str | None, limit: int, as_json: bool, **filters: str | None) -> None:
     """List the events that were given up, oldest first; or show one of them whole."""
     with Coordinator() as coordinator:
         if letter_id is not None:
             letter = coordinator.get(below(_PATH, "dead", letter_id))
             click.echo(json.dumps(letter, indent=None if as_json else 2))
             return
-        found = list(_dead(coordinator, _given(endpoint=endpoint, session_id=session_id, event=event), limit))
+        found = list(_dead(coordinator, _given(**filters), limit))
     if as_json:
         print_json({"dead": found})
     else:
@@ -66,20 +66,14 @@ def dead(
 @click.option("--all", "everything", is_flag=True, help="All dead letters that there are now.")
 @_ENDPOINT
 @_SESSION
+@_WORKSPACE
 @_EVENT
 @AS_JSON
-def redrive(
-    letter_ids: tuple[str, ...],
-    everything: bool,
-    endpoint: str | None,
-    session_id: str | None,
-    event: str | None,
-    as_json: bool,
-) -> None:
+def redrive(letter_ids: tuple[str, ...], everything: bool, as_json: bool, **filters: str | None) -> None:
     """Send dead letters again: those of these ids, all, or those that the options name."""
-    wanted = _given(endpoint=endpoint, session_id=session_id, event=event)
+    wanted = _given(**filters)
     if [bool(letter_ids), everything, bool(wanted)].count(True) != 1:
-        raise click.UsageError("give either ids, or --all, or some of --endpoint, --session, --event")
+        raise click.UsageError("give either ids, or --all, or some of --endpoint, --session, --workspace, --event")
     asked: dict[str, Any] = {"ids": list(letter_ids)} if letter_ids else wanted or {"all": True}
     sent = {"redriven": 0, "skipped": 0}
     try:

@@ -40,17 +40,18 @@ class LetterFilter:
 
     endpoint: str | None = None
     session_id: str | None = None
+    workspace_id: str | None = None
     event: str | None = None
 
     def takes(self, letter: DeadLetter) -> bool:
         """Whether it is one of those."""
-        wanted = {"endpoint": self.endpoint, "session_id": self.session_id, "event": self.event}
-        given = {
-            "endpoint": letter.endpoint,
-            "session_id": letter.session_id,
-            "event": str(letter.event.get("event")),
-        }
-        return all(value is None or given[name] == value for name, value in wanted.items())
+        pairs = (
+            (self.endpoint, letter.endpoint),
+            (self.session_id, letter.session_id),
+            (self.workspace_id, str(letter.event.get("workspace_id"))),
+            (self.event, str(letter.event.get("event"))),
+        )
+        return all(wanted is None or wanted == given for wanted, given in pairs)
 
 
 ANY_LETTER = LetterFilter()
