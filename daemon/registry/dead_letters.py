@@ -115,7 +115,10 @@ class DeadLetters:
         return _letter(*found[0])
 
     async def redrive(self, letters: Sequence[DeadLetter]) -> int:
-        """Put each at the end of its session's queue at its endpoint, as told now; return how many were still there."""
+        """Put each at the end of its session's queue at its endpoint, as told now; return how many were still there.
+
+        They go in the order in which they were buried, whatever the order in which they are given.
+        """
         calls = [
             (
                 [
@@ -127,7 +130,7 @@ class DeadLetters:
                 ],
                 [letter.letter_id, letter.endpoint, letter.session_id],
             )
-            for letter in letters
+            for letter in sorted(letters, key=_place)
         ]
         return sum(int(moved) for moved in await self._link.run_many("redrive_event", calls)) if calls else 0
 
@@ -151,6 +154,11 @@ def _parsed_cursor(cursor: str) -> tuple[str, str]:
                 "not a cursor of this list", hint="pass next_cursor as it was given", field="cursor"
             )
     return f"({position}", last
+
+
+def _place(letter: DeadLetter) -> tuple[int, int]:
+    ms, _, seq = letter.letter_id.partition("-")
+    return int(ms), int(seq)
 
 
 def _letter(entry_id: str, fields: Mapping[str, str]) -> DeadLetter:

@@ -13,10 +13,13 @@ import httpx
 import pytest
 from aiohttp import web
 
+from daemon.core.clock import utc_now
 from daemon.core.sections import WebhookSettings
 from daemon.core.settings import Settings
+from daemon.registry.events import EventStream
 from daemon.registry.outbox import Outbox
 from daemon.registry.registry import Registry
+from daemon.sessions.events import Event, EventKind
 from daemon.webhooks.configured import Configured
 from daemon.webhooks.desk import WebhookDesk
 from tests.integration.api.conftest import TOKEN, serving, settings_for
@@ -102,6 +105,67 @@ async def test_dead_letters_are_seen_filtered_sent_again_and_removed_by_api_and_
         assert (code, json.loads(output.splitlines()[-1])) == (0, {"redriven": 4, "skipped": 0}), output
         await until(lambda: receiver.numbers("bad0") == [0, 4, 6, 8, 10], "the others")
         assert (await api.get(HOOKS)).json()["endpoints"][0]["dead"] == 0
+
+
+async def test_dead_letters_of_one_workspace_are_told_apart(
+    api: httpx.AsyncClient, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    receiver.behave = refuse
+    for n in range(4):
+        await publish(f"bad{n % 2}", n, workspace_id=str(7 + n % 2))
+    async with start():
+        await dead(api, 4)
+        page = (await api.get(f"{HOOKS}/dead", params={"workspace_id": "8"})).json()
+        assert [one["event"]["data"]["n"] for one in page["dead"]] == [1, 3]
+        receiver.behave = accept
+        answer = await api.post(f"{HOOKS}/dead/redrive", json={"workspace_id": 8})
+        assert answer.json() == {"redriven": 2, "skipped": 0, "next_cursor": None}
+        await until(lambda: receiver.numbers("bad1") == [1, 3], "the workspace's")
+    assert receiver.numbers("bad0") == []
+
+
+async def test_letters_sent_again_in_any_order_keep_the_order_of_their_session(
+    api: httpx.AsyncClient, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    receiver.behave = refuse
+    for n in range(12):
+        await publish("bad", n)
+    async with start():
+        await dead(api, 12)
+    receiver.behave = accept
+    ids = [one["id"] for one in (await api.get(f"{HOOKS}/dead")).json()["dead"]]
+    answer = await api.post(f"{HOOKS}/dead/redrive", json={"ids": ids[::-1]})
+    assert answer.json()["redriven"] == 12
+    async with start():
+        await until(lambda: len(receiver.taken) == 12, "all again")
+    assert receiver.numbers("bad") == list(range(12))
+
+
+async def test_a_dead_letter_with_half_an_emoji_is_shown_and_sent_again(
+    api: httpx.AsyncClient, receiver: Receiver, stream: EventStream, start: Start
+) -> None:
+    receiver.behave = refuse
+    data = {"n": 0, "body": "cut \ud83c", "by": {"\ud83c": ["\ud83c"]}}
+    await stream.publish(
+        Event(
+            event_id="evt_cut",
+            kind=EventKind.MESSAGE,
+            session_id="bad",
+            workspace_id="7",
+            user_id="12",
+            at=utc_now(),
+            data=data,
+        )
+    )
+    async with start():
+        await dead(api, 1)
+        [letter] = (await api.get(f"{HOOKS}/dead")).json()["dead"]
+        assert letter["event"]["data"] == {"n": 0, "body": "cut ?", "by": {"?": ["?"]}}
+        assert (await api.get(f"{HOOKS}/dead/{letter['id']}")).json() == letter
+        receiver.behave = accept
+        await api.post(f"{HOOKS}/dead/redrive", json={"all": True})
+        await until(lambda: receiver.numbers("bad") == [0], "sent again")
+    assert receiver.taken[0].body == letter["event"]
 
 
 async def test_the_list_shows_how_an_endpoint_does_and_a_pause_is_ended_by_api_and_command(
