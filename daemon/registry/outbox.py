@@ -240,7 +240,7 @@ class Outbox:
         await self._link.run(
             "bury_event",
             [keys.EVENTS, keys.DEAD_LETTERS, keys.EVENT_COUNTS],
-            ["group", entry_id, endpoint, self.dead_letters_max, *flat],
+            ["group", entry_id, endpoint, self.dead_letters_max, "", *flat],
         )
 
     async def _note_lost(self, endpoint: str, lost: int) -> None:

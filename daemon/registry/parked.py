@@ -118,7 +118,7 @@ class Parked:
         return bool(await self._link.run("leave_parked", names, [endpoint, session_id, entry_id]))
 
     async def bury(self, endpoint: str, session_id: str, waiting: Waiting, *, reason: str, tries: int) -> bool:
-        """Move the first event to the dead letters; return as `delivered`."""
+        """Move the first event to the dead letters, where its tries end; return as `delivered`."""
         fields = letter_fields(event_to_text(waiting.event), endpoint, reason, tries, waiting.told_ms)
         await self._bury(endpoint, session_id, waiting.entry_id, fields)
         return await self.delivered(endpoint, session_id)
@@ -135,8 +135,13 @@ class Parked:
         flat = [part for field in fields.items() for part in field]
         await self._link.run(
             "bury_event",
-            [keys.parked_queue(endpoint, session_id), keys.DEAD_LETTERS, keys.EVENT_COUNTS],
-            ["queue", entry_id, endpoint, self._outbox.dead_letters_max, *flat],
+            [
+                keys.parked_queue(endpoint, session_id),
+                keys.DEAD_LETTERS,
+                keys.EVENT_COUNTS,
+                keys.parked_tries(endpoint),
+            ],
+            ["queue", entry_id, endpoint, self._outbox.dead_letters_max, session_id, *flat],
         )
 
 
