@@ -138,6 +138,8 @@ class WebhookDispatcher:
                     host=delivery.config.host,
                     error=reason,
                     hint=f"blazz webhooks resume {name}",
+                # Also when Redis' answer to `pause` was lost: it must not be paused again once somebody resumes it.
+                delivery.pause_noted = True
                 )
             else:
                 delivery.gate.resume()
