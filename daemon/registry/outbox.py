@@ -213,7 +213,8 @@ class Outbox:
         lag = int(group.get("lag") or 0) if behind else 0
         return EndpointCounts(
             waiting=pending + max(lag, len(behind)) + parked,
-            parked_sessions=int(await text.zcard(keys.parked_due(name))),
+            # Those that were not refused are due before the beginning of time (`Parked.behind`).
+            parked_sessions=int(await text.zcount(keys.parked_due(name), 0, "+inf")),
             parked_events=parked,
             oldest_told_ms=min(oldest, default=None),
             dead=max(0, numbers.get(f"dead:{name}", 0)),

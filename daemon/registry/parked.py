@@ -1,7 +1,8 @@
-"""Parked sessions: events that one endpoint keeps refusing while it takes those of others, in a queue for each session.
+"""Parked sessions: those that one endpoint refuses while it takes others, or that have more to tell than memory is for.
 
-They wait outside the stream, so that they hold up neither other sessions nor the trimming. Only the leading coordinator
-parks, tries and takes away; anybody may add to the end of a queue (`DeadLetters.redrive`).
+Their events wait in a queue for each session, outside the stream, so that they hold up neither other sessions nor the
+trimming. Only the leading coordinator parks, tries and takes away; anybody may add to the end of a queue
+(`DeadLetters.redrive`).
 """
 
 import json
@@ -15,6 +16,8 @@ from daemon.registry.link import RedisLink
 from daemon.registry.outbox import Outbox, Waiting
 
 _PARK_BATCH = 100
+_BEFORE_REFUSED_MS = 1 << 45
+"""Who was not refused is due so long before now: among themselves the longest waiting first, and before all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +47,14 @@ class Parked:
         return {session_id for session_id, score in zip(session_ids, scores, strict=True) if score is not None}
 
     async def park(
-        self, endpoint: str, session_id: str, events: Sequence[Waiting], *, due_ms: int, tries: Tries = UNTRIED
+        self, endpoint: str, session_id: str, events: Sequence[Waiting], *, due_ms: int | None, tries: Tries = UNTRIED
     ) -> int:
         """Move events from the endpoint's group to the end of the session's queue; return how many there was room for.
 
-        `due_ms` and `tries` count only if the session is not parked yet.
+        `due_ms` and `tries` count only if the session is not parked yet; None: it was not refused (`behind`).
         """
+        if due_ms is None:
+            due_ms = await self._unrefused_ms()
         names = [
             keys.EVENTS,
             keys.parked_queue(endpoint, session_id),
@@ -70,10 +75,18 @@ class Parked:
         return moved
 
     async def due(self, endpoint: str, now_ms: int, limit: int) -> list[str]:
-        """Return the sessions whose next try is due, the longest due first."""
-        async with self._link.asking("find due sessions"):
-            found = await self._link.text.zrangebyscore(keys.parked_due(endpoint), "-inf", now_ms, start=0, num=limit)
-        return [str(session_id) for session_id in found]
+        """Return the refused sessions whose next try is due, the longest due first."""
+        return await self._scored(endpoint, "0", str(now_ms), limit)
+
+    async def behind(self, endpoint: str, limit: int) -> list[str]:
+        """Return the sessions that wait although they were not refused, the longest waiting first."""
+        return await self._scored(endpoint, "-inf", "(0", limit)
+
+    async def put_last(self, endpoint: str, session_id: str) -> None:
+        """Let a session that is taken wait behind the others of `behind`."""
+        async with self._link.asking("put a session last"):
+            due = {session_id: await self._unrefused_ms()}
+            await self._link.text.zadd(keys.parked_due(endpoint), due, xx=True)
 
     async def head(self, endpoint: str, session_id: str, count: int) -> list[Waiting]:
         """Return the first events of a session's queue."""
@@ -95,8 +108,7 @@ class Parked:
         """Return how often the first event of the queue was tried."""
         async with self._link.asking("read tries"):
             text = await self._link.text.hget(keys.parked_tries(endpoint), session_id)
-        raw = json.loads(text) if text else {}
-        return Tries(count=int(raw.get("count", 0)), since_ms=int(raw.get("since_ms", 0)))
+        return _tries_from(text) if text else UNTRIED
 
     async def postpone(self, endpoint: str, session_id: str, *, due_ms: int, tries: Tries) -> None:
         """Note a failed try of the first event, and when it is tried next."""
@@ -123,13 +135,22 @@ class Parked:
         await self._bury(endpoint, session_id, waiting.entry_id, fields)
         return await self.delivered(endpoint, session_id)
 
-    async def hurry(self, endpoint: str, now_ms: int) -> None:
-        """Have every parked session tried at once, because the endpoint works again."""
+    async def hurry(self, endpoint: str, now_ms: int, *, since_ms: int = 0) -> None:
+        """Have the sessions tried at once whose first event was first refused after `since_ms`."""
         async with self._link.asking("hurry parked sessions"):
-            found = await self._link.text.zrange(keys.parked_due(endpoint), 0, -1)
+            known = await self._link.text.hgetall(keys.parked_tries(endpoint))
+            found = [session_id for session_id, text in known.items() if _tries_from(text).since_ms >= since_ms]
             for start in range(0, len(found), 1000):
                 due = dict.fromkeys(found[start : start + 1000], now_ms)
                 await self._link.text.zadd(keys.parked_due(endpoint), due, xx=True, lt=True)
+
+    async def _unrefused_ms(self) -> int:
+        return await self._outbox.now_ms() - _BEFORE_REFUSED_MS
+
+    async def _scored(self, endpoint: str, least: str, most: str, limit: int) -> list[str]:
+        async with self._link.asking("find due sessions"):
+            found = await self._link.text.zrangebyscore(keys.parked_due(endpoint), least, most, start=0, num=limit)
+        return [str(session_id) for session_id in found]
 
     async def _bury(self, endpoint: str, session_id: str, entry_id: str, fields: Mapping[str, str]) -> None:
         flat = [part for field in fields.items() for part in field]
@@ -143,6 +164,11 @@ class Parked:
             ],
             ["queue", entry_id, endpoint, self._outbox.dead_letters_max, session_id, *flat],
         )
+
+
+def _tries_from(text: str) -> Tries:
+    raw = json.loads(text)
+    return Tries(count=int(raw.get("count", 0)), since_ms=int(raw.get("since_ms", 0)))
 
 
 def _tries_to_text(tries: Tries) -> str:

@@ -1,13 +1,12 @@
 """Delivering to one endpoint: one order per session, at least once, a bounded number of events in memory.
 
-Each session with waiting events has a lane, worked by one task. A session that keeps being refused is parked: its
-events move to a queue of its own in Redis, which `revival` works. While the endpoint as a whole is down little more is
-taken. An event leaves the endpoint's group after a 2xx answer, into the parking, or into the dead letters.
+What is taken from the endpoint's group goes into `lanes`, which deliver from memory, or to the session's own queue in
+Redis if it is parked, which `revival` works: a session is worked by either, never by both. While the endpoint as a
+whole is down little more is taken. An event leaves the group after a 2xx, into a queue, or into the dead letters.
 """
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -15,12 +14,12 @@ import structlog
 from daemon.core.errors import UnavailableError
 from daemon.core.loops import first_done, run_every, sleep_or_stop
 from daemon.registry.outbox import Outbox, Waiting
-from daemon.registry.parked import UNTRIED, Parked, Tries
-from daemon.webhooks.acks import Acks
+from daemon.registry.parked import Parked, Tries
 from daemon.webhooks.configured import EndpointConfig
 from daemon.webhooks.endpoint import Endpoint
 from daemon.webhooks.gate import Gate
 from daemon.webhooks.intake import Intake
+from daemon.webhooks.lanes import NO_ROOM, Lanes
 from daemon.webhooks.revival import Revival
 from daemon.webhooks.schedule import DEFAULT_SCHEDULE, Answer, RetrySchedule, Verdict, judge, pause_s
 
@@ -31,14 +30,7 @@ HELD_MAX = 1000
 
 _HELD_WHEN_DOWN = 100
 _ROOM = 100
-_QUICK_TRIES = 3
-_QUICK_PAUSE_S = 5.0
 _TURN_S = 0.005
-_LAST_POSTS_S = 5.0
-_REDIS_AGAIN_S = 1.0
-_NO_ROOM = "the endpoint's parked sessions have no room for more (EVENTS_MAX)"
-
-Lane = deque[Waiting]
 
 
 class Delivery:
@@ -56,9 +48,11 @@ class Delivery:
         schedule: RetrySchedule = DEFAULT_SCHEDULE,
         held_max: int = HELD_MAX,
         rand: Callable[[], float] = random.random,
+        failing_for_s: float | None = None,
     ) -> None:
+        """`failing_for_s` says how long the endpoint has failed for the leader before this one; None: it worked."""
         self.config = config
-        self.gate = Gate(config.name, config.host, schedule=schedule, rand=rand)
+        self.gate = Gate(config.name, config.host, schedule=schedule, rand=rand, failing_for_s=failing_for_s)
         self._name = config.name
         self._outbox = outbox
         self._parked = parked
@@ -68,47 +62,49 @@ class Delivery:
         self._held_max = held_max
         self._endpoint = Endpoint(config, timeout_s=timeout_s)
         self._intake = Intake(outbox, config.name, held_max=held_max, join=join)
-        self._acks = Acks(outbox, config.name, self._let_go)
-        self._held: set[str] = set()
-        self._lanes: dict[str, Lane] = {}
-        self._workers: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._stop = asyncio.Event()
-        self._parkings = 0
+        self.revival = Revival(self, look_s=min(0.25, schedule.first_s))
+        self._lanes = Lanes(self, outbox, parked, self._room)
         self.pause_noted = False
         """Whether it is known in Redis that the endpoint is paused."""
-        self._revival = Revival(self, look_s=min(0.25, schedule.first_s))
 
     @property
     def held(self) -> int:
-        """How many events of the group are in memory."""
-        return len(self._held)
+        """How many events are in memory."""
+        return len(self._lanes.held) + self.revival.held
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then let posts in flight end for a few seconds and leave the rest in Redis."""
         self._stop = stop
         ended = asyncio.Event()
         async with self._endpoint, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._acks.run(ended))
+            tasks.create_task(self._lanes.run_acks(ended))
             tasks.create_task(self.gate.run(stop))
-            reviving = tasks.create_task(self._revival.run(stop))
+            reviving = tasks.create_task(self.revival.run(stop))
             await run_every(_TURN_S, lambda: self._fill(tasks), name=f"webhooks {self._name}", stop=stop)
             self._endpoint.close()
             self.gate.close()
             await reviving
-            await self._finish()
+            await self._lanes.finish()
             ended.set()
 
-    async def attempt(self, session_id: str, waiting: Waiting, tries: Tries) -> tuple[Answer, Verdict, Tries] | None:
-        """Post an event once, when its endpoint may be posted to; None when it was not, because of a stop."""
-        await self.gate.enter()
+    async def attempt(
+        self, session_id: str, waiting: Waiting, tries: Tries, *, parked: bool = False
+    ) -> tuple[Answer, Verdict, Tries] | None:
+        """Post an event once, when its endpoint may be posted to; None when it was not, because of a stop.
+
+        `parked` says that its session is, because it was refused.
+        """
+        await self.gate.enter(fresh=tries.count == 0)
         if self._stop.is_set():
             return None
         answer = await self._endpoint.post(waiting.event)
         if answer is None:
             return None
-        if self.gate.note(session_id, answer):
-            self._revival.hurry()
+        failed_since_mono_s = self.gate.note(session_id, answer, parked=parked)
+        if failed_since_mono_s is not None:
+            self.revival.hurry(failed_since_mono_s)
         now_ms = await self._outbox.now_ms()
         tries = Tries(count=tries.count + 1, since_ms=tries.since_ms or now_ms)
         verdict = judge(
@@ -135,7 +131,7 @@ class Delivery:
 
     def has_lane(self, session_id: str) -> bool:
         """Whether events of the session are being delivered from memory."""
-        return session_id in self._lanes
+        return self._lanes.has(session_id)
 
     def say_buried(self, waiting: Waiting, reason: str) -> None:
         """Log that an event went to the dead letters."""
@@ -148,25 +144,22 @@ class Delivery:
             error=reason,
         )
 
-    def _let_go(self, entry_id: str) -> None:
-        self._held.discard(entry_id)
-        self._room.set()
-
     async def _fill(self, tasks: asyncio.TaskGroup) -> None:
         """Take what there is room for and put it into the lanes, or to what is parked already."""
+        held = self._lanes.held
         most = min(self._held_max, _HELD_WHEN_DOWN) if self.gate.down else self._held_max
         # Some room, so that one call to Redis takes more than one event.
-        if self.gate.paused or len(self._held) > most - max(1, min(_ROOM, most // 4)):
+        if self.gate.paused or len(held) > most - max(1, min(_ROOM, most // 4)):
             self._room.clear()
             await first_done(self._room.wait(), sleep_or_stop(0.5, self._stop))
             return
-        taken = await self._intake.next(self._held, most - len(self._held))
+        taken = await self._intake.next(held, most - len(held))
         try:
             unwanted = [one.entry_id for one in taken if not self.config.wants(one.event)]
             await self._outbox.done(self._name, unwanted)
             wanted = [one for one in taken if self.config.wants(one.event)]
             parked = await self._parked_among(wanted)
-            self._put_into_lanes([one for one in wanted if one.event.session_id not in parked], tasks)
+            await self._lanes.put([one for one in wanted if one.event.session_id not in parked], tasks, self._stop)
             for session_id in parked:
                 await self._add_to_parked(session_id, [one for one in wanted if one.event.session_id == session_id])
         except UnavailableError:
@@ -174,105 +167,18 @@ class Delivery:
             raise
 
     async def _parked_among(self, wanted: Sequence[Waiting]) -> set[str]:
+        sessions = {one.event.session_id for one in wanted}
         while True:
             # Of a session with a lane nothing may pass what is in the lane, and the lane itself parks if need be.
-            asked = {one.event.session_id for one in wanted if not self.has_lane(one.event.session_id)}
-            before = self._parkings
+            asked = {session_id for session_id in sessions if not self._lanes.has(session_id)}
+            handed_over, before = self._lanes.handed_over(sessions), self._lanes.parkings
             parked = await self._parked.which(self._name, sorted(asked))
-            if before == self._parkings:
-                reviving = {session_id for session_id in asked if self._revival.works_on(session_id)}
-                return parked | reviving
-
-    def _put_into_lanes(self, wanted: Sequence[Waiting], tasks: asyncio.TaskGroup) -> None:
-        for waiting in wanted:
-            session_id = waiting.event.session_id
-            self._held.add(waiting.entry_id)
-            lane = self._lanes.get(session_id)
-            if lane is not None:
-                lane.append(waiting)
-                continue
-            lane = self._lanes[session_id] = deque([waiting])
-            worker = tasks.create_task(self._work(session_id, lane))
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            if before == self._lanes.parkings:
+                reviving = {session_id for session_id in sessions if self.revival.works_on(session_id)}
+                return parked | handed_over | reviving
 
     async def _add_to_parked(self, session_id: str, events: Sequence[Waiting]) -> None:
-        moved = await self._parked.park(self._name, session_id, events, due_ms=await self._outbox.now_ms())
+        moved = await self._parked.park(self._name, session_id, events, due_ms=None)
         for waiting in events[moved:]:
-            await self._outbox.bury(self._name, waiting, reason=_NO_ROOM, tries=0)
-            self.say_buried(waiting, _NO_ROOM)
-
-    async def _work(self, session_id: str, lane: Lane) -> None:
-        """Deliver one session's events in order until none waits, or the session is parked."""
-        try:
-            while lane and not self._stop.is_set():
-                if not await self._settle_first(session_id, lane):
-                    break
-        finally:
-            if not lane:
-                del self._lanes[session_id]
-
-    async def _settle_first(self, session_id: str, lane: Lane) -> bool:
-        """Bring the first event of a lane out of it; False when stopped before, or when all of it was parked."""
-        tries, waiting = UNTRIED, lane[0]
-        while not self._stop.is_set():
-            try:
-                attempted = await self.attempt(session_id, waiting, tries)
-            except UnavailableError:  # Redis' time is not known: the answer is lost, the event is posted again
-                await sleep_or_stop(_REDIS_AGAIN_S, self._stop)
-                continue
-            if attempted is None:
-                return False
-            answer, verdict, tries = attempted
-            if verdict is Verdict.TAKEN:
-                self._acks.add(lane.popleft().entry_id)
-                return True
-            if verdict is Verdict.DEAD:
-                return await self._bury_first(lane, f"given up after {tries.count} tries: {answer.failure}", tries)
-            delay_s = self.pause_s(answer, tries)
-            if not answer.unreachable and (tries.count >= _QUICK_TRIES or delay_s > _QUICK_PAUSE_S):
-                await self._park(session_id, lane, tries, delay_s)
-                return False
-            if not self.gate.down:
-                await sleep_or_stop(delay_s, self._stop)
-        return False
-
-    async def _bury_first(self, lane: Lane, reason: str, tries: Tries) -> bool:
-        while True:
-            try:
-                await self._outbox.bury(self._name, lane[0], reason=reason, tries=tries.count)
-                break
-            except UnavailableError:
-                if await sleep_or_stop(_REDIS_AGAIN_S, self._stop):
-                    return False
-        self.say_buried(lane[0], reason)
-        self._let_go(lane.popleft().entry_id)
-        return True
-
-    async def _park(self, session_id: str, lane: Lane, tries: Tries, delay_s: float) -> None:
-        """Move a whole lane to the session's own queue; what is taken meanwhile joins the lane and goes with it."""
-        log.info("webhook session parked", endpoint=self._name, session_id=session_id, events=len(lane))
-        while lane:
-            batch = list(lane)
-            try:
-                due_ms = await self._outbox.now_ms() + round(delay_s * 1000)
-                moved = await self._parked.park(self._name, session_id, batch, due_ms=due_ms, tries=tries)
-            except UnavailableError:
-                if await sleep_or_stop(_REDIS_AGAIN_S, self._stop):
-                    return
-                continue
-            for _ in range(moved):
-                self._let_go(lane.popleft().entry_id)
-            if moved < len(batch) and not await self._bury_first(lane, _NO_ROOM, tries):
-                return
-        self._parkings += 1
-
-    async def _finish(self) -> None:
-        if not self._workers:
-            return
-        _, late = await asyncio.wait(set(self._workers), timeout=_LAST_POSTS_S)
-        for worker in late:
-            worker.cancel()
-        if self._lanes:
-            events = sum(len(lane) for lane in self._lanes.values())
-            log.info("webhook events left for the next start", endpoint=self._name, events=events, cut_off=len(late))
+            await self._outbox.bury(self._name, waiting, reason=NO_ROOM, tries=0)
+            self.say_buried(waiting, NO_ROOM)

@@ -81,21 +81,30 @@ class WebhookDispatcher:
         await self._join()
         await self._end_changed(wanted)
         paused = await self._outbox.paused()
-        for name, config in wanted.items():
-            if name not in self._running:
-                self._running[name] = self._begin(config, tasks)
+        if wanted.keys() - self._running.keys():
+            await self._begin_missing(wanted, tasks)
         await self._keep_pauses(paused)
         await self._outbox.keep_time()
         await self._forget_gone(wanted)
         await self._outbox.trim(keep=self._settings.event_log_max)
         counts = await self._outbox.counts()
         self._say_lost(counts.endpoints)
-        await self._outbox.say({name: self._facts(running) for name, running in self._running.items()})
+        now_ms = await self._outbox.now_ms()
+        await self._outbox.say({name: self._facts(running, now_ms) for name, running in self._running.items()})
 
     async def _join(self) -> None:
         await self._outbox.join([config.name for config in self._configured.current()])
 
-    def _begin(self, config: EndpointConfig, tasks: asyncio.TaskGroup) -> _Running:
+    async def _begin_missing(self, wanted: Mapping[str, EndpointConfig], tasks: asyncio.TaskGroup) -> None:
+        said, now_ms = await self._outbox.said(), await self._outbox.now_ms()
+        for name, config in wanted.items():
+            if name not in self._running:
+                known = said.get(name, {})
+                since_ms = known.get("failing_since_ms") if known.get("url_digest") == config.url_digest else None
+                failing_for_s = None if since_ms is None else max(0.0, (now_ms - since_ms) / 1000)
+                self._running[name] = self._begin(config, failing_for_s, tasks)
+
+    def _begin(self, config: EndpointConfig, failing_for_s: float | None, tasks: asyncio.TaskGroup) -> _Running:
         delivery = Delivery(
             self._outbox,
             self._parked,
@@ -106,6 +115,7 @@ class WebhookDispatcher:
             schedule=self._schedule,
             held_max=self._held_max,
             rand=self._rand,
+            failing_for_s=failing_for_s,
         )
         stop = asyncio.Event()
         return _Running(delivery=delivery, stop=stop, task=tasks.create_task(delivery.run(stop)))
@@ -128,6 +138,8 @@ class WebhookDispatcher:
                 noted = None
             if noted is not None:
                 delivery.gate.pause()
+                # Also when Redis' answer to `pause` was lost: it must not be paused again once somebody resumes it.
+                delivery.pause_noted = True
             elif delivery.gate.gone and not delivery.pause_noted:
                 reason = f"{GONE_MAX} events in a row were answered with 410 Gone"
                 await self._outbox.pause(name, {"reason": reason, "at": iso(utc_now()), "url_digest": digest})
@@ -138,8 +150,6 @@ class WebhookDispatcher:
                     host=delivery.config.host,
                     error=reason,
                     hint=f"blazz webhooks resume {name}",
-                # Also when Redis' answer to `pause` was lost: it must not be paused again once somebody resumes it.
-                delivery.pause_noted = True
                 )
             else:
                 delivery.gate.resume()
@@ -183,14 +193,16 @@ class WebhookDispatcher:
                 )
         self._lost = {name: (one.dropped, one.forgotten) for name, one in counts.items()}
 
-    def _facts(self, running: _Running) -> dict[str, Any]:
+    def _facts(self, running: _Running, now_ms: int) -> dict[str, Any]:
         config, gate = running.delivery.config, running.delivery.gate
+        failing_for_s = gate.failing_for_s
         failure = gate.last_failure.failure if gate.failing and gate.last_failure else None
         return {
             "host": config.host,
             "events": _sorted(config.events),
             "workspaces": _sorted(config.workspaces),
-            "failing": gate.failing or gate.down,
+            "failing": failing_for_s is not None,
+            "failing_since_ms": None if failing_for_s is None else now_ms - round(failing_for_s * 1000),
             "error": failure,
             "url_digest": config.url_digest,
             "at": iso(utc_now()),

@@ -1,4 +1,8 @@
-"""Trying parked sessions again: a few at a time, each in its own order, until its queue is empty."""
+"""Working parked sessions: some at a time, each in its own order, until its queue is empty.
+
+Those that were refused are tried when they are due, a few at a time, as they may hang. Those that are only behind, or
+are taken again, are worked at full speed, and take turns when there are many.
+"""
 
 import asyncio
 from functools import partial
@@ -6,23 +10,27 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from daemon.core.clock import mono_s
 from daemon.core.errors import UnavailableError
 from daemon.core.loops import run_every
 from daemon.registry.outbox import Waiting
-from daemon.registry.parked import Tries
-from daemon.webhooks.schedule import Verdict
+from daemon.registry.parked import UNTRIED, Tries
+from daemon.webhooks.endpoint import PARALLEL_POSTS
+from daemon.webhooks.schedule import Answer, Verdict
 
 if TYPE_CHECKING:
     from daemon.webhooks.delivery import Delivery
 
 log = structlog.get_logger()
 
-_PARALLEL = 4
+_PARALLEL_REFUSED = 4
 """Of the posts of an endpoint: sessions that hang must leave room for those that do not."""
+_PARALLEL_BEHIND = PARALLEL_POSTS - _PARALLEL_REFUSED
 _HEAD = 20
 _LOOK_AT = 50
 _LAST_POSTS_S = 5.0
 _ANY_TIME_MS = 1 << 52
+_CLOCKS_DIFFER_MS = 1000
 
 
 class Revival:
@@ -33,73 +41,45 @@ class Revival:
         self._name = delivery.config.name
         self._look_s = look_s
         self._workers: dict[str, asyncio.Task[None]] = {}
-        self._hurry = False
+        self._refused: set[str] = set()
+        self._held: dict[str, int] = {}
+        self._look_again = asyncio.Event()
+        self._failed_since_mono_s: float | None = None
+
+    @property
+    def held(self) -> int:
+        """How many events of queues are in memory."""
+        return sum(self._held.values())
 
     def works_on(self, session_id: str) -> bool:
         """Whether the session's queue is being worked now."""
         return session_id in self._workers
 
-    def hurry(self) -> None:
-        """Try all of them soon: the endpoint works again."""
-        self._hurry = True
+    def hurry(self, failed_since_mono_s: float) -> None:
+        """Try those soon that are parked since the endpoint failed, because it works again.
+
+        The others were refused while it worked: to hurry them as well would end their pauses at each such time.
+        """
+        earlier = self._failed_since_mono_s
+        self._failed_since_mono_s = min(failed_since_mono_s, earlier or failed_since_mono_s)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look for due sessions until `stop` is set; then let posts in flight end for a few seconds."""
         async with asyncio.TaskGroup() as tasks:
             await run_every(
-                self._look_s, lambda: self._look(tasks, stop), name=f"parked sessions {self._name}", stop=stop
+                self._look_s,
+                lambda: self._look(tasks, stop),
+                name=f"parked sessions {self._name}",
+                stop=stop,
+                wake=self._look_again,
             )
             if self._workers:
                 _, late = await asyncio.wait(set(self._workers.values()), timeout=_LAST_POSTS_S)
                 for worker in late:
                     worker.cancel()
 
-    async def _look(self, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
-        gate, parked = self._delivery.gate, self._delivery.parked
-        now_ms = await self._delivery.outbox.now_ms()
-        if self._hurry:
-            self._hurry = False
-            await parked.hurry(self._name, now_ms)
-        if gate.paused or len(self._workers) >= _PARALLEL:
-            return
-        if gate.down:
-            # Those that wait in memory find out whether it is back; if there are none, somebody parked must.
-            if gate.waiting or self._workers:
-                return
-            due = (await parked.due(self._name, _ANY_TIME_MS, _LOOK_AT))[:1]
-        else:
-            due = await parked.due(self._name, now_ms, _LOOK_AT)
-        for session_id in due:
-            free = len(self._workers) < _PARALLEL and not self.works_on(session_id)
-            if free and not self._delivery.has_lane(session_id) and not stop.is_set():
-                worker = tasks.create_task(self._work(session_id, stop))
-                self._workers[session_id] = worker
-                worker.add_done_callback(partial(self._ended, session_id))
-
-    def _ended(self, session_id: str, _: "asyncio.Task[None]") -> None:
-        del self._workers[session_id]
-
-    async def _work(self, session_id: str, stop: asyncio.Event) -> None:
-        parked = self._delivery.parked
-        try:
-            tries = await parked.tries(self._name, session_id)
-            while not stop.is_set():
-                head = await parked.head(self._name, session_id, _HEAD)
-                if not head and await parked.delivered(self._name, session_id):
-                    return
-                for waiting in head:
-                    if not await self._settle(session_id, waiting, tries):
-                        return
-                    tries = Tries()
-        except UnavailableError as error:
-            log.warning("parked session not worked", endpoint=self._name, session_id=session_id, code=error.code)
-
-    async def _settle(self, session_id: str, waiting: Waiting, tries: Tries) -> bool:
-        """Post the first event of a queue once; False when it stays."""
-        attempted = await self._delivery.attempt(session_id, waiting, tries)
-        if attempted is None:
-            return False
-        answer, verdict, tries = attempted
+    async def settle(self, session_id: str, waiting: Waiting, answer: Answer, verdict: Verdict, tries: Tries) -> bool:
+        """Do with the first event of a queue what its answer says; False when nothing more is to be posted now."""
         parked = self._delivery.parked
         if verdict is Verdict.TAKEN:
             left = await parked.delivered(self._name, session_id, waiting.entry_id)
@@ -114,3 +94,78 @@ class Revival:
         if left:
             log.info("webhook session not parked any more", endpoint=self._name, session_id=session_id)
         return not left
+
+    async def _look(self, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        gate, parked = self._delivery.gate, self._delivery.parked
+        now_ms = await self._delivery.outbox.now_ms()
+        await self._hurry(now_ms)
+        if gate.paused:
+            return
+        if gate.down:
+            # Those that wait in memory find out whether it is back; if there are none, somebody parked must.
+            if not gate.waiting and not self._workers:
+                anybody = await parked.behind(self._name, 1) or await parked.due(self._name, _ANY_TIME_MS, 1)
+                for session_id in anybody:
+                    self._begin(session_id, tasks, stop, refused=True)
+            return
+        if len(self._workers) - len(self._refused) < _PARALLEL_BEHIND:
+            for session_id in await parked.behind(self._name, _LOOK_AT):
+                if len(self._workers) - len(self._refused) < _PARALLEL_BEHIND:
+                    self._begin(session_id, tasks, stop, refused=False)
+        if len(self._refused) < _PARALLEL_REFUSED:
+            for session_id in await parked.due(self._name, now_ms, _LOOK_AT):
+                if len(self._refused) < _PARALLEL_REFUSED:
+                    self._begin(session_id, tasks, stop, refused=True)
+
+    async def _hurry(self, now_ms: int) -> None:
+        since_mono_s, self._failed_since_mono_s = self._failed_since_mono_s, None
+        if since_mono_s is None:
+            return
+        since_ms = now_ms - round((mono_s() - since_mono_s) * 1000) - _CLOCKS_DIFFER_MS
+        try:
+            await self._delivery.parked.hurry(self._name, now_ms, since_ms=since_ms)
+        except UnavailableError:
+            self.hurry(since_mono_s)
+            raise
+
+    def _begin(self, session_id: str, tasks: asyncio.TaskGroup, stop: asyncio.Event, *, refused: bool) -> None:
+        if self.works_on(session_id) or self._delivery.has_lane(session_id) or stop.is_set():
+            return
+        if refused:
+            self._refused.add(session_id)
+        worker = self._workers[session_id] = tasks.create_task(self._work(session_id, stop))
+        worker.add_done_callback(partial(self._ended, session_id))
+
+    def _ended(self, session_id: str, _: "asyncio.Task[None]") -> None:
+        del self._workers[session_id]
+        self._refused.discard(session_id)
+        self._held.pop(session_id, None)
+
+    async def _work(self, session_id: str, stop: asyncio.Event) -> None:
+        parked = self._delivery.parked
+        try:
+            tries = await parked.tries(self._name, session_id)
+            while not stop.is_set() and await self._work_head(session_id, tries):
+                tries = UNTRIED
+                if len(self._workers) - len(self._refused) >= _PARALLEL_BEHIND:
+                    await parked.put_last(self._name, session_id)
+                    break
+            self._look_again.set()
+        except UnavailableError as error:
+            log.warning("parked session not worked", endpoint=self._name, session_id=session_id, code=error.code)
+
+    async def _work_head(self, session_id: str, tries: Tries) -> bool:
+        """Work the first events of a queue; False when nothing more is to be posted now."""
+        parked = self._delivery.parked
+        head = await parked.head(self._name, session_id, _HEAD)
+        if not head:
+            return not await parked.delivered(self._name, session_id)
+        for at, waiting in enumerate(head):
+            self._held[session_id] = len(head) - at
+            refused = session_id in self._refused
+            attempted = await self._delivery.attempt(session_id, waiting, tries, parked=refused)
+            if attempted is None or not await self.settle(session_id, waiting, *attempted):
+                return False
+            tries = UNTRIED
+            self._refused.discard(session_id)
+        return True
