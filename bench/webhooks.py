@@ -57,8 +57,8 @@ class Run:
     drained_s: float
     events_per_s: float
     steady_per_s: int
-    lag_p50_ms: float
-    lag_p99_ms: float
+    lag_p50_ms: float | None
+    lag_p99_ms: float | None
     rss_before_bytes: int
     rss_after_bytes: int
     rss_most_bytes: int
@@ -229,7 +229,7 @@ async def _run(
                 report = await _taken(client, before + events + steady)
                 parked = (await outbox.counts()).endpoints["laravel"].parked_events
                 rss_after = _rss_bytes()
-        lags = report["lags_s"][-steady:] if len(report["lags_s"]) >= steady else report["lags_s"]
+        lags = report["lags_s"][-steady:] if steady else []
     return Run(
         name="beside a dead session and a slow endpoint" if beside else "alone",
         events=events,
@@ -237,8 +237,8 @@ async def _run(
         drained_s=round(drained_s, 2),
         events_per_s=round(events / drained_s, 1),
         steady_per_s=rate,
-        lag_p50_ms=round(lags[len(lags) // 2] * 1000, 1),
-        lag_p99_ms=round(lags[min(len(lags) - 1, len(lags) * 99 // 100)] * 1000, 1),
+        lag_p50_ms=_percentile_ms(lags, 50),
+        lag_p99_ms=_percentile_ms(lags, 99),
         rss_before_bytes=rss_before,
         rss_after_bytes=rss_after,
         rss_most_bytes=watch.rss_bytes,
@@ -246,6 +246,11 @@ async def _run(
         parked_events=parked,
         out_of_order=report["out_of_order"],
     )
+
+
+def _percentile_ms(lags_s: list[float], percent: int) -> float | None:
+    """Return it of sorted lags; None if there was no steady part."""
+    return round(lags_s[min(len(lags_s) - 1, len(lags_s) * percent // 100)] * 1000, 1) if lags_s else None
 
 
 @click.command()
@@ -286,8 +291,9 @@ def table_of(runs: list[Run]) -> Table:
     table.add_row("events waiting at first", *(f"{run.events} of {run.sessions} sessions" for run in runs))
     table.add_row("delivered in", *(f"{run.drained_s:.1f} s" for run in runs))
     table.add_row("events a second", *(f"{run.events_per_s:.0f}" for run in runs))
-    table.add_row("lag p50 / p99", *(f"{run.lag_p50_ms:.1f} / {run.lag_p99_ms:.1f} ms" for run in runs))
-    table.add_row("  at a steady", *(f"{run.steady_per_s} a second" for run in runs))
+    if all(run.lag_p50_ms is not None for run in runs):
+        table.add_row("lag p50 / p99", *(f"{run.lag_p50_ms} / {run.lag_p99_ms} ms" for run in runs))
+        table.add_row("  at a steady", *(f"{run.steady_per_s} a second" for run in runs))
     table.add_row("memory before", *(f"{run.rss_before_bytes / 1e6:.1f} MB" for run in runs))
     table.add_row(
         "memory after / most", *(f"{run.rss_after_bytes / 1e6:.1f} / {run.rss_most_bytes / 1e6:.1f} MB" for run in runs)
