@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,12 @@ class Coordinators:
         oldest = next(process for process in self._started if process.returncode is None)
         oldest.kill()
         await oldest.wait()
+
+    def freeze_oldest(self) -> asyncio.subprocess.Process:
+        """Stop the oldest one as a machine that swaps does; it goes on at a SIGCONT."""
+        oldest = next(process for process in self._started if process.returncode is None)
+        oldest.send_signal(signal.SIGSTOP)
+        return oldest
 
     async def listening(self, client: httpx.AsyncClient) -> None:
         """Wait until a coordinator answers."""
