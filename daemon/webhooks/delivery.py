@@ -48,11 +48,11 @@ class Delivery:
         schedule: RetrySchedule = DEFAULT_SCHEDULE,
         held_max: int = HELD_MAX,
         rand: Callable[[], float] = random.random,
-        failing_for_s: float | None = None,
+        failing_since_ms: int | None = None,
     ) -> None:
-        """`failing_for_s` says how long the endpoint has failed for the leader before this one; None: it worked."""
+        """`failing_since_ms` says since when it has failed for the leader before this one; None: it worked."""
         self.config = config
-        self.gate = Gate(config.name, config.host, schedule=schedule, rand=rand, failing_for_s=failing_for_s)
+        self.gate = Gate(config.name, config.host, schedule=schedule, rand=rand, failing_since_ms=failing_since_ms)
         self._name = config.name
         self._outbox = outbox
         self._parked = parked
@@ -102,10 +102,11 @@ class Delivery:
         answer = await self._endpoint.post(waiting.event)
         if answer is None:
             return None
-        failed_since_mono_s = self.gate.note(session_id, answer, parked=parked)
-        if failed_since_mono_s is not None:
-            self.revival.hurry(failed_since_mono_s)
+        # Known since before this delivery began, so that no probe's answer goes unnoted.
         now_ms = await self._outbox.now_ms()
+        failed_since_ms = self.gate.note(session_id, answer, now_ms=now_ms, parked=parked)
+        if failed_since_ms is not None:
+            self.revival.hurry(failed_since_ms)
         tries = Tries(count=tries.count + 1, since_ms=tries.since_ms or now_ms)
         verdict = judge(
             answer,

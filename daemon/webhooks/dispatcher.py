@@ -89,22 +89,21 @@ class WebhookDispatcher:
         await self._outbox.trim(keep=self._settings.event_log_max)
         counts = await self._outbox.counts()
         self._say_lost(counts.endpoints)
-        now_ms = await self._outbox.now_ms()
-        await self._outbox.say({name: self._facts(running, now_ms) for name, running in self._running.items()})
+        await self._outbox.say({name: self._facts(running) for name, running in self._running.items()})
 
     async def _join(self) -> None:
         await self._outbox.join([config.name for config in self._configured.current()])
 
     async def _begin_missing(self, wanted: Mapping[str, EndpointConfig], tasks: asyncio.TaskGroup) -> None:
-        said, now_ms = await self._outbox.said(), await self._outbox.now_ms()
+        await self._outbox.keep_time()  # so that it is known to the deliveries, whatever becomes of Redis
+        said = await self._outbox.said()
         for name, config in wanted.items():
             if name not in self._running:
                 known = said.get(name, {})
                 since_ms = known.get("failing_since_ms") if known.get("url_digest") == config.url_digest else None
-                failing_for_s = None if since_ms is None else max(0.0, (now_ms - since_ms) / 1000)
-                self._running[name] = self._begin(config, failing_for_s, tasks)
+                self._running[name] = self._begin(config, since_ms, tasks)
 
-    def _begin(self, config: EndpointConfig, failing_for_s: float | None, tasks: asyncio.TaskGroup) -> _Running:
+    def _begin(self, config: EndpointConfig, failing_since_ms: int | None, tasks: asyncio.TaskGroup) -> _Running:
         delivery = Delivery(
             self._outbox,
             self._parked,
@@ -115,7 +114,7 @@ class WebhookDispatcher:
             schedule=self._schedule,
             held_max=self._held_max,
             rand=self._rand,
-            failing_for_s=failing_for_s,
+            failing_since_ms=failing_since_ms,
         )
         stop = asyncio.Event()
         return _Running(delivery=delivery, stop=stop, task=tasks.create_task(delivery.run(stop)))
@@ -193,16 +192,15 @@ class WebhookDispatcher:
                 )
         self._lost = {name: (one.dropped, one.forgotten) for name, one in counts.items()}
 
-    def _facts(self, running: _Running, now_ms: int) -> dict[str, Any]:
+    def _facts(self, running: _Running) -> dict[str, Any]:
         config, gate = running.delivery.config, running.delivery.gate
-        failing_for_s = gate.failing_for_s
         failure = gate.last_failure.failure if gate.failing and gate.last_failure else None
         return {
             "host": config.host,
             "events": _sorted(config.events),
             "workspaces": _sorted(config.workspaces),
-            "failing": failing_for_s is not None,
-            "failing_since_ms": None if failing_for_s is None else now_ms - round(failing_for_s * 1000),
+            "failing": gate.failing_since_ms is not None,
+            "failing_since_ms": gate.failing_since_ms,
             "error": failure,
             "url_digest": config.url_digest,
             "at": iso(utc_now()),

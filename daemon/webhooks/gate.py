@@ -41,19 +41,19 @@ class Gate:
         *,
         schedule: RetrySchedule,
         rand: Callable[[], float],
-        failing_for_s: float | None = None,
+        failing_since_ms: int | None = None,
     ) -> None:
-        """`failing_for_s` says how long it has failed for the leader before this one; None: it worked."""
+        """`failing_since_ms` says since when it has failed for the leader before this one; None: it worked."""
         self._names = {"endpoint": endpoint, "host": host}
         self._schedule = RetrySchedule(first_s=schedule.first_s, cap_s=min(schedule.cap_s, _PROBE_CAP_S))
-        self._down_after_s = schedule.first_s * _DOWN_AFTER_PAUSES
+        self._down_after_ms = schedule.first_s * _DOWN_AFTER_PAUSES * 1000
         self._rand = rand
         self._fresh: deque[Turn] = deque()
         self._tried: deque[Turn] = deque()
         self._changed = asyncio.Event()
         self._answered = asyncio.Event()
-        self._failures = 0 if failing_for_s is None else _FAILING_AFTER
-        self._since_mono_s = mono_s() - (failing_for_s or 0.0)
+        self._failures = 0 if failing_since_ms is None else _FAILING_AFTER
+        self._since_ms = failing_since_ms or 0
         self._unreachable = 0
         self._refused: set[str] = set()
         self._gone = 0
@@ -73,9 +73,9 @@ class Gate:
         return self._failures >= _FAILING_AFTER
 
     @property
-    def failing_for_s(self) -> float | None:
-        """How long nothing was taken; None while it works."""
-        return mono_s() - self._since_mono_s if self.failing or self.down else None
+    def failing_since_ms(self) -> int | None:
+        """When the first event was refused after the last one that was taken (Redis' clock); None while it works."""
+        return self._since_ms if self.failing or self.down else None
 
     @property
     def gone(self) -> bool:
@@ -103,10 +103,10 @@ class Gate:
             self._changed.set()
             await turn
 
-    def note(self, session_id: str, answer: Answer, *, parked: bool) -> float | None:
-        """Learn from an answer to a session, which may be parked already.
+    def note(self, session_id: str, answer: Answer, *, now_ms: int, parked: bool) -> int | None:
+        """Learn from an answer to a session, which may be parked already; `now_ms` is Redis' time.
 
-        Returns since when nothing had been taken, if the endpoint works again after it had failed (monotonic).
+        Returns what `failing_since_ms` was, if the endpoint works again after it had failed.
         """
         self._answered.set()
         self._changed.set()
@@ -116,38 +116,36 @@ class Gate:
                 self.paused = True
             return None
         if answer.failure is not None:
-            self._failed(session_id, answer, parked=parked)
+            self._failed(session_id, answer, now_ms, parked=parked)
             return None
         return self._taken()
 
-    def _taken(self) -> float | None:
-        recovered = self.failing or self.down
-        if recovered:
+    def _taken(self) -> int | None:
+        failing_since_ms = self.failing_since_ms
+        if failing_since_ms is not None:
             log.info("webhook receiver works again", **self._names, failures=self._failures)
         self._failures = self._unreachable = self._gone = self._probes = 0
         self._refused.clear()
         if self.down:
             self.down = False
             self._open()
-        return self._since_mono_s if recovered else None
+        return failing_since_ms
 
-    def _failed(self, session_id: str, answer: Answer, *, parked: bool) -> None:
+    def _failed(self, session_id: str, answer: Answer, now_ms: int, *, parked: bool) -> None:
         self.last_failure = answer
         if self._failures == 0:
-            self._since_mono_s = mono_s()
+            self._since_ms = now_ms
         self._failures += 1
         self._unreachable = self._unreachable + 1 if answer.unreachable else 0
         if not parked and len(self._refused) < _DOWN_AFTER_SESSIONS:
             self._refused.add(session_id)
         if self._failures == _FAILING_AFTER:
             log.warning("webhook receiver fails", **self._names, error=answer.failure)
-        if not self.down and (self._unreachable >= _FAILING_AFTER or self._refuses_all()):
+        long_enough = now_ms - self._since_ms >= self._down_after_ms
+        refuses_all = long_enough and len(self._refused) >= _DOWN_AFTER_SESSIONS
+        if not self.down and (self._unreachable >= _FAILING_AFTER or refuses_all):
             self.down = True
             self._rest()
-
-    def _refuses_all(self) -> bool:
-        long_enough = mono_s() - self._since_mono_s >= self._down_after_s
-        return long_enough and len(self._refused) >= _DOWN_AFTER_SESSIONS
 
     def pause(self) -> None:
         """Let nobody post."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from daemon.core.clock import mono_s
 from daemon.core.errors import UnavailableError
 from daemon.core.loops import run_every
 from daemon.registry.outbox import Waiting
@@ -30,7 +29,8 @@ _HEAD = 20
 _LOOK_AT = 50
 _LAST_POSTS_S = 5.0
 _ANY_TIME_MS = 1 << 52
-_CLOCKS_DIFFER_MS = 1000
+_CLOCK_LEAPS_MS = 100
+"""How much Redis' time may go back when it is asked for again."""
 
 
 class Revival:
@@ -44,7 +44,7 @@ class Revival:
         self._refused: set[str] = set()
         self._held: dict[str, int] = {}
         self._look_again = asyncio.Event()
-        self._failed_since_mono_s: float | None = None
+        self._failed_since_ms: int | None = None
 
     @property
     def held(self) -> int:
@@ -55,13 +55,12 @@ class Revival:
         """Whether the session's queue is being worked now."""
         return session_id in self._workers
 
-    def hurry(self, failed_since_mono_s: float) -> None:
-        """Try those soon that are parked since the endpoint failed, because it works again.
+    def hurry(self, failed_since_ms: int) -> None:
+        """Try those soon that were refused only since the endpoint failed, because it works again.
 
         The others were refused while it worked: to hurry them as well would end their pauses at each such time.
         """
-        earlier = self._failed_since_mono_s
-        self._failed_since_mono_s = min(failed_since_mono_s, earlier or failed_since_mono_s)
+        self._failed_since_ms = min(failed_since_ms, self._failed_since_ms or failed_since_ms)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look for due sessions until `stop` is set; then let posts in flight end for a few seconds."""
@@ -118,14 +117,13 @@ class Revival:
                     self._begin(session_id, tasks, stop, refused=True)
 
     async def _hurry(self, now_ms: int) -> None:
-        since_mono_s, self._failed_since_mono_s = self._failed_since_mono_s, None
-        if since_mono_s is None:
+        since_ms, self._failed_since_ms = self._failed_since_ms, None
+        if since_ms is None:
             return
-        since_ms = now_ms - round((mono_s() - since_mono_s) * 1000) - _CLOCKS_DIFFER_MS
         try:
-            await self._delivery.parked.hurry(self._name, now_ms, since_ms=since_ms)
+            await self._delivery.parked.hurry(self._name, now_ms, since_ms=since_ms - _CLOCK_LEAPS_MS)
         except UnavailableError:
-            self.hurry(since_mono_s)
+            self.hurry(since_ms)
             raise
 
     def _begin(self, session_id: str, tasks: asyncio.TaskGroup, stop: asyncio.Event, *, refused: bool) -> None:
