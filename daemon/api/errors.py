@@ -58,6 +58,14 @@ class BodyTooLargeError(BlazzError):
     http_status = 413
 
 
+class BodyTooSlowError(BlazzError):
+    """The request body did not arrive in time."""
+
+    code = "body_too_slow"
+    http_status = 408
+    retryable = True
+
+
 class InvalidJsonError(InvalidInputError):
     """The request body is not JSON."""
 

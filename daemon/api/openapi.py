@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from daemon.api.errors import (
     BodyTooLargeError,
+    BodyTooSlowError,
     ForbiddenError,
     InvalidJsonError,
     RateLimitedError,
@@ -42,7 +43,7 @@ def problems(*kinds: type[BlazzError]) -> Responses:
 
 def problems_with_body(*kinds: type[BlazzError]) -> Responses:
     """Return the same for a route that reads a body."""
-    return problems(InvalidInputError, InvalidJsonError, BodyTooLargeError, *kinds)
+    return problems(InvalidInputError, InvalidJsonError, BodyTooLargeError, BodyTooSlowError, *kinds)
 
 
 def _described(codes: list[str]) -> dict[str, Any]:

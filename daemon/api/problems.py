@@ -11,11 +11,18 @@ from typing import Any, Literal, cast
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from daemon.api.errors import BodyTooLargeError, InvalidJsonError, MethodNotAllowedError, UnauthorizedError
+from daemon.api.errors import (
+    BodyTooLargeError,
+    BodyTooSlowError,
+    InvalidJsonError,
+    MethodNotAllowedError,
+    UnauthorizedError,
+)
 from daemon.core.errors import (
     BlazzError,
     InvalidInputError,
@@ -107,8 +114,9 @@ def _outcome(error: BlazzError, method: str, path: str, *, keyed: bool) -> str |
     return "unknown"
 
 
-def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").startswith("multipart/")
+def is_form(headers: Headers) -> bool:
+    """Whether a body is a form with parts."""
+    return headers.get("content-type", "").lower().startswith("multipart/")
 
 
 def _has_key(scope: Scope) -> bool:
@@ -167,7 +175,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     headers = dict(raised.headers) if raised.headers else None
     fields: list[FieldError] = []
     match raised.status_code:
-        case 400 if _is_form(request):
+        case 400 if is_form(request.headers):
             known: BlazzError = InvalidInputError("the form cannot be read", hint="send multipart/form-data")
             fields = [FieldError(field="body", message="no form, or one with too many fields, or too long a field")]
         case 400:  # FastAPI's answer to a body that is not even text, nests too deep, or holds a giant number
@@ -179,8 +187,12 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
             known = NotFoundError("no such path", hint="/docs lists every path")
         case 405:
             known = MethodNotAllowedError(f"{request.method} is not possible here")
-        case 413:
+        case 408:
+            known = BodyTooSlowError("the request body did not arrive in time", hint="send it again")
+        case 413 if raised.detail == HTTPStatus(413).phrase:
             known = too_large(None)
+        case 413:
+            known = BodyTooLargeError(raised.detail, hint="send the file as multipart/form-data")
         case 429:
             known = SendQueueFullError("as many large bodies are being taken as may")
         case status:

@@ -10,24 +10,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 from weakref import WeakValueDictionary
 
-import structlog
-
 from daemon.coordinator.asking import ask_shard, give, result_of
+from daemon.coordinator.idempotency import IdempotencyKeys
 from daemon.core.errors import (
     BlazzError,
-    IdempotencyKeyReusedError,
     MediaNotFoundError,
     RedisUnavailableError,
-    SendInProgressError,
     SendNotFoundError,
     SendQueueFullError,
     SessionNotConnectedError,
     SessionNotFoundError,
     UnavailableError,
 )
+from daemon.core.places import Places
 from daemon.core.sections import SendSettings
 from daemon.registry.registry import Registry
-from daemon.registry.sends import Begun
 from daemon.sessions.commands import Command, CommandKind
 from daemon.sessions.outgoing import Content, Media, Outgoing, outgoing_to_arguments
 from daemon.sessions.record import SessionRecord
@@ -36,19 +33,13 @@ from daemon.sessions.sends import (
     SendState,
     Ticket,
     fingerprint,
-    key_digest,
-    message_id_of,
     new_message_id,
 )
 from daemon.sessions.states import SessionState
 
-log = structlog.get_logger()
-
 _MEDIA_EXTRA_S = 90.0
 """How much longer a file may take than a text."""
-_HOLD_MARGIN_S = 5.0
-_SLOT_WAIT_S = 5.0
-_SAME_KEY = "it may have gone out: ask again with the same Idempotency-Key, which cannot double it"
+_PLACE_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +76,8 @@ class Messaging:
         self._registry = registry
         self._find = find
         self._timeout_s = timeout_s
-        self._media_slots = asyncio.Semaphore(settings.media_parallel)
-        self._media_each = max(1, settings.media_parallel // 2)
-        self._media_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._keys = IdempotencyKeys(registry)
+        self._places = Places(settings.media_parallel, wait_s=_PLACE_WAIT_S)
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def send(
@@ -117,61 +107,51 @@ class Messaging:
         wait_s = self._wait_s(content)
         async with contextlib.AsyncExitStack() as held:
             if body is not None:
-                try:
-                    await held.enter_async_context(self._media_slot(session_id))
-                except SendQueueFullError as error:
-                    error.ids["outcome"] = await self._known_before(session_id, key, error)
-                    raise
+                await self._hold_place(session_id, key, held)
             async with self._in_order(session_id):
-                try:
-                    record = await self._find(session_id)
-                    if not seen(record):
-                        raise SessionNotFoundError("no such session", session_id=session_id)
-                    asked = fingerprint({"to": to, "reply_to": reply_to, "content": asdict(content) | {"upload": None}})
-                    ticket = await self._ticket(session_id, key, asked, wait_s) if key is not None else None
-                except BlazzError as error:
-                    error.ids.setdefault("outcome", await self._known_before(session_id, key, error))
-                    raise
-                if isinstance(ticket, SentMessage):
-                    return ticket
+                asked = fingerprint({"to": to, "reply_to": reply_to, "content": asdict(content) | {"upload": None}})
+                record, ticket = await self._begin(session_id, key, asked, seen, wait_s)
+                if isinstance(ticket, SendFacts):
+                    return _sent_before(ticket)
                 message_id = ticket.message_id if ticket else new_message_id()
                 message = Outgoing(to=to, message_id=message_id, content=content, reply_to=reply_to)
                 try:
                     command = await self._give(record, message, body, ticket, held)
                 except BlazzError as error:
-                    await self._failed(session_id, message, ticket, error)
+                    await self._keys.failed(session_id, message_id, ticket, error)
                     raise
             try:
                 result = await result_of(self._registry, record, command, timeout_s=wait_s)
             except BlazzError as error:
-                await self._failed(session_id, message, ticket, error)
+                await self._keys.failed(session_id, message_id, ticket, error)
                 raise
         sent = SentMessage(message_id=result["message_id"], ack=result["ack"], timestamp=result["timestamp"])
-        if ticket is not None:
-            # The shard wrote this, too, unless Redis did not take it then.
-            await self._settle(session_id, ticket, _facts_of(sent, message))
+        # The shard wrote this, too, unless Redis did not take it then.
+        await self._keys.settle(session_id, ticket, _facts_of(sent, message))
         return sent
 
-    async def _known_before(self, session_id: str, key: str | None, error: BlazzError) -> SendState:
-        """Return what is certain of a message that was not tried now, but may have been under the same key before."""
-        if key is None or isinstance(error, IdempotencyKeyReusedError):
-            return SendState.NOT_SENT
+    async def _hold_place(self, session_id: str, key: str | None, held: contextlib.AsyncExitStack) -> None:
         try:
-            facts = await self._facts(session_id, key)
-        except RedisUnavailableError:
-            return SendState.UNKNOWN
-        return SendState.NOT_SENT if facts is None or facts.state is SendState.NOT_SENT else SendState.UNKNOWN
+            await held.enter_async_context(self._places.hold(session_id))
+        except TimeoutError:
+            full = SendQueueFullError("as many files are under way as may", session_id=session_id)
+            full.retry_after_s = _PLACE_WAIT_S
+            await self._keys.refused(session_id, key, full)
+            raise full from None
 
-    async def _facts(self, session_id: str, key: str) -> SendFacts | None:
-        """Return what is known of a key; None only if it was certainly not used while keys are remembered.
-
-        Raises:
-            RedisUnavailableError: nothing is known.
-        """
-        facts = await self._registry.sends.get(session_id, key_digest(key))
-        if facts is None and self._registry.sends.forgets(await self._registry.epochs.read()):
-            return SendFacts(state=SendState.UNKNOWN, message_id=None)
-        return facts
+    async def _begin(
+        self, session_id: str, key: str | None, asked: str, seen: Callable[[SessionRecord], bool], wait_s: float
+    ) -> tuple[SessionRecord, Ticket | SendFacts | None]:
+        """Return the session, and what its key says."""
+        try:
+            record = await self._find(session_id)
+            if not seen(record):
+                # Certain, whatever the key: it is not the caller's to know how others use it.
+                raise SessionNotFoundError("no such session", session_id=session_id, outcome=SendState.NOT_SENT)
+            return record, await self._keys.begin(session_id, key, asked, wait_s=wait_s) if key is not None else None
+        except BlazzError as error:
+            await self._keys.refused(session_id, key, error)
+            raise
 
     @contextlib.asynccontextmanager
     async def _in_order(self, session_id: str) -> AsyncIterator[None]:
@@ -180,41 +160,6 @@ class Messaging:
         self._order[session_id] = lock
         async with lock:
             yield
-
-    async def _ticket(self, session_id: str, key: str, asked: str, wait_s: float) -> Ticket | SentMessage | None:
-        """Return the right to try; or, when it went out before, the message."""
-        digest = key_digest(key)
-        begun = await self._registry.sends.begin(
-            session_id,
-            digest,
-            asked,
-            message_id_of(session_id, digest, asked),
-            hold_ms=round((wait_s + _HOLD_MARGIN_S) * 1000),
-            doubtful=self._registry.sends.forgets(await self._registry.epochs.read()),
-        )
-        match begun.said:
-            case Begun.OTHER:
-                raise IdempotencyKeyReusedError(
-                    "this Idempotency-Key was used for another message", hint="use a new key for each message"
-                )
-            case Begun.BUSY:
-                busy = SendInProgressError(
-                    "another request with this Idempotency-Key sends the message right now",
-                    hint=_SAME_KEY,
-                    session_id=session_id,
-                    outcome=SendState.UNKNOWN,
-                )
-                busy.retry_after_s = max(1.0, min(begun.wait_ms / 1000, 5.0))
-                raise busy
-        facts = begun.facts
-        if facts is None:
-            return begun.ticket
-        return SentMessage(
-            message_id=facts.sent_id or str(facts.message_id),
-            ack=facts.ack or 0,
-            timestamp=facts.timestamp,
-            replayed=True,
-        )
 
     async def _give(
         self,
@@ -246,50 +191,8 @@ class Messaging:
             with contextlib.suppress(RedisUnavailableError):  # it runs out by itself
                 await self._registry.uploads.drop(session_id, upload)
 
-    @contextlib.asynccontextmanager
-    async def _media_slot(self, session_id: str) -> AsyncIterator[None]:
-        """Hold one of the few places for files, of which one session gets half; nobody waits for long.
-
-        Raises:
-            SendQueueFullError: all are taken.
-        """
-        mine = self._media_of.get(session_id) or asyncio.Semaphore(self._media_each)
-        self._media_of[session_id] = mine
-        async with contextlib.AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(_SLOT_WAIT_S):
-                    await held.enter_async_context(mine)
-                    await held.enter_async_context(self._media_slots)
-            except TimeoutError:
-                full = SendQueueFullError("as many files are under way as may", session_id=session_id)
-                full.retry_after_s = _SLOT_WAIT_S
-                raise full from None
-            yield
-
     def _wait_s(self, content: Content) -> float:
         return self._timeout_s + (_MEDIA_EXTRA_S if isinstance(content, Media) else 0.0)
-
-    async def _failed(self, session_id: str, message: Outgoing, ticket: Ticket | None, error: BlazzError) -> None:
-        """Put what is certain into the error, and write it under the key."""
-        outcome = SendState(error.ids.get("outcome", SendState.NOT_SENT))
-        if ticket is not None and ticket.doubtful and outcome is SendState.NOT_SENT:
-            # This try did not send it; an earlier one may have.
-            outcome = SendState.UNKNOWN
-        error.ids["outcome"] = outcome
-        if outcome is SendState.UNKNOWN:
-            error.ids.setdefault("message_id", message.message_id)
-            if ticket is not None:
-                error.hint = _SAME_KEY
-        if ticket is None:
-            return
-        facts = SendFacts(state=outcome, message_id=message.message_id, code=error.code)
-        await self._settle(session_id, ticket, facts)
-
-    async def _settle(self, session_id: str, ticket: Ticket, facts: SendFacts) -> None:
-        try:
-            await self._registry.sends.settle(session_id, ticket, facts)
-        except RedisUnavailableError:
-            log.warning("the outcome of a send is not noted under its key", session_id=session_id, outcome=facts.state)
 
     async def outcome(self, session_id: str, key: str) -> SendFacts:
         """Return what is known of a key.
@@ -298,7 +201,7 @@ class Messaging:
             SendNotFoundError: nothing is remembered: never asked for, or too long ago.
         """
         await self._find(session_id)
-        facts = await self._facts(session_id, key)
+        facts = await self._keys.facts(session_id, key)
         if facts is None:
             raise SendNotFoundError("nothing is known of this key", session_id=session_id)
         return facts
@@ -321,9 +224,9 @@ class Messaging:
         _need_connected(record, "only a connected session can fetch media")
         async with contextlib.AsyncExitStack() as held:
             try:
-                await held.enter_async_context(self._media_slot(session_id))
-            except SendQueueFullError as error:
-                raise UnavailableError(error.message, session_id=session_id) from None
+                await held.enter_async_context(self._places.hold(session_id))
+            except TimeoutError:
+                raise UnavailableError("as many files are under way as may", session_id=session_id) from None
             wait_s = self._timeout_s + _MEDIA_EXTRA_S
             asked = {"message_id": message_id}
             found = await ask_shard(self._registry, record, CommandKind.GET_MEDIA, asked, timeout_s=wait_s)
@@ -335,6 +238,15 @@ class Messaging:
         if not content:
             raise MediaNotFoundError("the file is empty", session_id=session_id)
         return FetchedMedia(content=content, mimetype=found["mimetype"], filename=found["filename"])
+
+
+def _sent_before(facts: SendFacts) -> SentMessage:
+    return SentMessage(
+        message_id=facts.sent_id or str(facts.message_id),
+        ack=facts.ack or 0,
+        timestamp=facts.timestamp,
+        replayed=True,
+    )
 
 
 def _facts_of(sent: SentMessage, message: Outgoing) -> SendFacts:

@@ -123,6 +123,7 @@ async def test_a_limited_token_hears_what_is_certain_and_nothing_of_other_worksp
         assert await send("session-none-7", **who) == (404, "session_not_found", "not_sent")
     assert await send(session_id, **other) == (404, "session_not_found", "not_sent")
     assert (await send(session_id, **mine))[1:] == ("outcome_unknown", "unknown")
+    assert await send(session_id, **other) == (404, "session_not_found", "not_sent"), "whatever others did with the key"
     assert (await api.delete(f"{SESSIONS}/{session_id}")).status_code == 204
     assert await send(session_id, **mine) == (404, "session_not_found", "unknown")
 

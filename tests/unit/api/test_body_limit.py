@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from starlette.types import Receive, Scope, Send
 
 from daemon.api import limits
+from daemon.api.caller import OPERATOR, Caller
 from daemon.api.limits import BodyLimit
 from daemon.api.problems import SEND_PATH, install_problems
+from daemon.core.tokens import Scope as Scopes
 
 SMALL, LARGE = 1000, 100_000
 
@@ -34,7 +37,9 @@ class Taken:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
-    monkeypatch.setattr(limits, "_SLOT_WAIT_S", 0.05)
+    monkeypatch.setattr(limits, "_PLACE_WAIT_S", 0.05)
+    monkeypatch.setattr(limits, "_CHUNK_S", 0.2)
+    monkeypatch.setattr(limits, "_BODY_S", 0.5)
     return Taken()
 
 
@@ -89,6 +94,43 @@ async def test_a_large_json_body_is_a_file_and_little_else(
         assert (answer.status_code, answer.json()["code"], answer.json()["outcome"]) == (
             413, "body_too_large", "not_sent",
         )  # fmt: skip
-        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        form = {"Content-Type": "Multipart/Form-Data; boundary=x"}
         assert (await client.post(SEND_PATH, content=many, headers=form)).status_code == 200
     assert (await client.post(SEND_PATH, content=b"1," * 400)).status_code == 200
+
+
+@pytest.mark.parametrize("pause_s", [1.0, 0.1], ids=["stops", "trickles"])
+async def test_a_large_body_that_does_not_come_gives_its_place_back(
+    taken: Taken, client: httpx.AsyncClient, pause_s: float
+) -> None:
+    taken.go.set()
+
+    async def slow() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 500
+            await asyncio.sleep(pause_s)
+
+    answers = await asyncio.gather(*(client.post(SEND_PATH, content=slow()) for _ in range(2)))
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(408, "body_too_slow")}
+    assert (await client.post(SEND_PATH, content=b"x" * 5000)).status_code == 200
+
+
+async def test_one_token_gets_half_of_the_places(taken: Taken) -> None:
+    """As in the app, the gate in front says who asks."""
+
+    def of(caller: Caller) -> httpx.AsyncClient:
+        async def gate(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"] = {"caller": caller}
+            await taken.app(scope, receive, send)
+
+        return httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://test")
+
+    limited = Caller(name="limited", scopes=frozenset(Scopes))
+    async with of(limited) as mine, of(OPERATOR) as operator:
+        held = asyncio.create_task(mine.post(SEND_PATH, content=b"x" * 5000))
+        await _begun(taken, 1)
+        assert (await mine.post(SEND_PATH, content=b"x" * 5000)).status_code == 429
+        other = asyncio.create_task(operator.post(SEND_PATH, content=b"x" * 5000))
+        await _begun(taken, 2)
+        taken.go.set()
+        assert {answer.status_code for answer in await asyncio.gather(held, other)} == {200}
