@@ -162,6 +162,7 @@ async def test_what_is_not_idempotent_is_not_repeated_after_an_unknown_outcome(s
         ),
         (problem(422, "idempotency_key_reused"), "InvalidInputException", "BlazzException", "not_done", False),
         (problem(413, "body_too_large"), "InvalidInputException", "BlazzException", "not_done", False),
+        (problem(408, "body_too_slow", outcome="not_sent"), "UnavailableException", "BlazzException", "not_sent", True),
         (problem(429, "rate_limited"), "TooManyRequestsException", "BlazzException", "not_done", True),
         (
             problem(502, "action_failed", outcome="not_sent"),
