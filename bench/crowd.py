@@ -18,7 +18,7 @@ from daemon.core.settings import Settings, load_settings
 from daemon.sessions.outgoing import Outgoing
 from shards.identity import ShardIdentity
 from shards.page.calls import MediaFile, SentMessage
-from shards.page.events import PageEvents
+from shards.page.events import Take
 from shards.page.overlay import OVERLAY_FILE, Overlay
 from shards.page.state import PageSnapshot, PageState
 from shards.process import ShardProcess
@@ -32,9 +32,6 @@ _OVERLAY = Overlay(origin="https://web.whatsapp.com", local_storage={"state": "1
 
 class _IdlePage:
     """A page on which nothing happens."""
-
-    def __init__(self) -> None:
-        self.events = PageEvents()
 
     async def snapshot(self) -> PageSnapshot:
         return _CONNECTED
@@ -73,10 +70,13 @@ class _IdleBrowser:
         self._profile_dir = profile_dir
         self.is_open = False
 
-    async def open(self, restored: Restored) -> _IdleOpen:
+    async def open(self, restored: Restored, take: Take) -> _IdleOpen:
         furnish(self._profile_dir)
         self.is_open = True
         return _IdleOpen()
+
+    async def cut_off(self) -> None:
+        return
 
     async def overlay(self) -> Mapping[str, bytes]:
         return {OVERLAY_FILE: _OVERLAY.to_json()}

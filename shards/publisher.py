@@ -53,12 +53,23 @@ class Publisher:
         self._token = token
         self._record = record
         self._journal = journal
-        self._queue: asyncio.Queue[_Telling] = asyncio.Queue(maxsize=_QUEUE_MAX)
+        self._queue: asyncio.Queue[_Telling] = asyncio.Queue()
+        self._shorter = asyncio.Event()
         self.lost = 0
         """Events that were not told, because the session was not ours any more or Redis did not take them in time."""
 
     async def tell(self, kind: EventKind, data: Mapping[str, Any], *, identity: str | None = None) -> None:
         """Queue an event; waits while the queue is full, at the longest until the session is not ours any more.
+
+        `identity`: see `tell_at_once`.
+        """
+        while self._queue.qsize() >= _QUEUE_MAX:
+            self._shorter.clear()
+            await self._shorter.wait()
+        self.tell_at_once(kind, data, identity=identity)
+
+    def tell_at_once(self, kind: EventKind, data: Mapping[str, Any], *, identity: str | None = None) -> None:
+        """Queue an event, on top of a full queue as well: for what the page has confirmed and never comes again.
 
         `identity` names what happened (as a message id), so that it is told once, also by another shard after a crash.
         A crash between telling and remembering tells it again, with the same event id.
@@ -79,12 +90,13 @@ class Publisher:
         telling = _Telling(event=event, once=identity is not None)
         if self._journal is not None and telling.once:
             self._journal.add(event)
-        await self._queue.put(telling)
+        self._queue.put_nowait(telling)
 
     async def run(self) -> None:
         """Move events to Redis until cancelled; the oldest is tried until it is there."""
         while True:
             telling = await self._queue.get()
+            self._shorter.set()
             try:
                 await self._publish(telling)
             finally:

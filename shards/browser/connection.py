@@ -123,8 +123,10 @@ class BrowserConnection:
         await asyncio.wait({answer, self._process.exited}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def close(self) -> None:
-        """Close the socket; Chromium goes on. Safe to call again."""
+        """Close the socket; Chromium goes on. One that has ended is first heard out. Safe to call again."""
         self._process.exited.remove_done_callback(self._on_exit)
+        if self._process.exited.done():
+            await self._wire.read_out(_CLOSE_S)
         await self._wire.shut(_CLOSE_S)
 
     async def _attach(self, deadline_mono_s: float) -> None:
@@ -171,8 +173,8 @@ class BrowserConnection:
 
     def _on_exit(self, exited: "asyncio.Future[int]") -> None:
         if not exited.cancelled():
+            # What it said last still comes out of the socket, which ends by itself.
             self._lose(f"Chromium ended with {exited.result()}")
-            self._wire.end()
 
     def _on_crash(self, event: dict[str, Any]) -> None:
         self._lose("the page's renderer crashed")

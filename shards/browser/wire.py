@@ -42,6 +42,10 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
         answer.add_done_callback(retrieve)
         return answer
 
+    async def read_out(self, timeout_s: float) -> None:
+        """Wait until everything is read that a browser which has ended said before."""
+        await asyncio.wait({self._recv_fut}, timeout=timeout_s)
+
     async def shut(self, timeout_s: float) -> None:
         """Close the socket and wait for the reader to end."""
         if self.opened.is_set() and not self.lost:

@@ -17,6 +17,7 @@ from daemon.core.errors import BrowserError, FatalError, PageTimeoutError
 from daemon.core.sections import BrowserSettings
 from shards.browser.process import BrowserProcess
 from shards.page.bundle import load_bundle
+from shards.page.events import PageEvent
 from shards.page.state import PageSnapshot, PageState
 from shards.profile.caches import CACHE_DIRS
 from shards.runner.opened import Opened, browser_spec, open_page
@@ -56,7 +57,7 @@ async def fill_caches(
         for _ in range(_ATTEMPTS):
             spec = browser_spec(settings, profile_dir, home, Path(tmp), "template")
             process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
-            opened = await open_page(process, settings, load_bundle(settings.bundle_path), None)
+            opened = await open_page(process, settings, load_bundle(settings.bundle_path), None, _nobody_listens)
             try:
                 wa_version = (await _filled(opened, profile_dir, settle_s)).wa_version
                 ended = await opened.close()
@@ -70,6 +71,10 @@ async def fill_caches(
     raise BrowserError(
         f"Chromium ended in order {clean} of {_ATTEMPTS} times", hint="try again, or set CHROMIUM_PATH to full Chromium"
     )
+
+
+def _nobody_listens(event: PageEvent) -> None:
+    """The page of a template has nobody in it."""
 
 
 async def _filled(opened: Opened, profile_dir: Path, settle_s: float) -> PageSnapshot:

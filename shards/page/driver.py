@@ -19,9 +19,10 @@ from daemon.sessions.outgoing import Media, Outgoing, outgoing_to_arguments
 from shards.browser.connection import BrowserConnection
 from shards.page.bundle import Bundle
 from shards.page.calls import MediaFile, SentMessage, call_bridge, call_send, evaluate
-from shards.page.events import PageEventKind, PageEvents, read_event
+from shards.page.events import PageEventKind, Take, read_event
 from shards.page.overlay import Overlay, apply_overlay, capture_overlay
 from shards.page.script import BINDING, call_expression, document_script, page_origin
+from shards.page.sockets import close_sockets
 from shards.page.state import BOOTING, PageSnapshot, PageState, read_snapshot
 
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ _PART_BYTES = 1_500_000
 _LOGOUT_POLL_S = 0.2
 _PAGE_MARGIN_S = 2.0
 _RELOADS = 3
+_OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 _RECIPIENT = re.compile(r"\d{5,20}|[0-9A-Za-z._-]{1,64}@(c\.us|g\.us|lid|s\.whatsapp\.net|newsletter)", re.ASCII)
 _MESSAGE_ID = re.compile(r"[0-9A-Za-z_.@:-]{8,200}", re.ASCII)
 
@@ -52,17 +54,15 @@ class PageTimeouts:
 
 
 class WhatsAppPage:
-    """One open WhatsApp page. `events` holds what happened in it; take snapshots to learn its state."""
+    """One open WhatsApp page. It tells what happens in it; take snapshots to learn its state."""
 
-    def __init__(self, connection: BrowserConnection, *, url: str, timeouts: PageTimeouts) -> None:
+    def __init__(self, connection: BrowserConnection, *, url: str, take: Take, timeouts: PageTimeouts) -> None:
         self._connection = connection
         self._url = url
+        self._take = take
         self._timeouts = timeouts
         self._logout_told = False
         self.origin = page_origin(url)
-        self.events = PageEvents()
-        self.dropped_events = 0
-        """How many events were lost because nobody took them from the queue."""
         self.reloads = 0
         """How often the page was loaded again, as WhatsApp's modules had come too late for wa-js."""
 
@@ -73,16 +73,19 @@ class WhatsAppPage:
         *,
         url: str,
         bundle: Bundle,
+        take: Take,
         overlay: Overlay | None = None,
         timeouts: PageTimeouts | None = None,
     ) -> Self:
         """Put wa-js and the bridge into the page, apply the overlay, load `url` and return at its load event.
 
+        `take` gets each event of the page from its first script on, also before this returns, until Chromium is gone.
+
         Raises:
             PageTimeoutError: not loaded in time.
             BrowserError: it cannot be loaded, or the browser is gone.
         """
-        page = cls(connection, url=url, timeouts=timeouts or PageTimeouts())
+        page = cls(connection, url=url, take=take, timeouts=timeouts or PageTimeouts())
         deadline_mono_s = mono_s() + page._timeouts.load_s
 
         async def cdp(method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -226,10 +229,16 @@ class WhatsAppPage:
         """Return what the live browser holds and may not have written yet. Raises as `snapshot` does."""
         return await capture_overlay(self._connection, origin=self.origin, timeout_s=self._timeouts.call_s)
 
-    async def close(self) -> None:
-        """Take no more events. The page itself ends with the browser."""
-        self._connection.off("Runtime.bindingCalled", self._on_binding)
-        self._connection.off("Page.javascriptDialogOpening", self._on_dialog)
+    async def cut_off(self) -> None:
+        """End the page's connection to WhatsApp for good, so that it confirms nothing more. Raises as `cdp` does.
+
+        What it has in hand it goes on to store and to tell. WhatsApp sees a device that has lost its network.
+        """
+        limit_s = self._timeouts.call_s
+        await self._connection.cdp("Network.enable", timeout_s=limit_s)
+        # Chromium refuses new connections while it is offline, but leaves an open websocket alone.
+        await self._connection.cdp("Network.emulateNetworkConditions", _OFFLINE, timeout_s=limit_s)
+        await close_sockets(self._connection, timeout_s=limit_s)
 
     async def _load(self, deadline_mono_s: float) -> None:
         loaded = asyncio.Event()
@@ -277,12 +286,7 @@ class WhatsAppPage:
             if self._logout_told:
                 return
             self._logout_told = True
-        try:
-            self.events.put_nowait(told)
-        except asyncio.QueueFull:
-            self.dropped_events += 1
-            if self.dropped_events == 1:
-                log.warning("page events are not taken and get lost", kind=told.kind)
+        self._take(told)
 
     def _on_dialog(self, event: dict[str, Any]) -> None:
         # An open dialog stops the page until somebody answers it.

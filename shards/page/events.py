@@ -1,8 +1,7 @@
-"""Events that come out of the page: a checked reading of what the bridge sends, and the queue they wait in."""
+"""Events that come out of the page: a checked reading of what the bridge sends."""
 
-import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -37,8 +36,10 @@ class PageEvent:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
+Take = Callable[[PageEvent], None]
+"""Takes an event in the moment in which the page tells it; must not raise or wait."""
+
 MAX_PAYLOAD_CHARS = 1_000_000
-_QUEUE_EVENTS = 2000
 
 
 def read_event(payload: object) -> PageEvent | None:
@@ -70,24 +71,3 @@ _REQUIRED: Mapping[PageEventKind, frozenset[str]] = {
     PageEventKind.LOGGED_OUT: frozenset({"reason"}),
     PageEventKind.PAGE_ERROR: frozenset({"where", "error"}),
 }
-
-
-class PageEvents(asyncio.Queue[PageEvent]):
-    """A bounded queue in which hints are kept once: many of them say no more than one."""
-
-    def __init__(self) -> None:
-        super().__init__(_QUEUE_EVENTS)
-        self._hint_waits = False
-
-    def _put(self, item: PageEvent) -> None:
-        if item.kind is PageEventKind.STATE_HINT:
-            if self._hint_waits:
-                return
-            self._hint_waits = True
-        super()._put(item)
-
-    def _get(self) -> PageEvent:
-        item: PageEvent = super()._get()
-        if item.kind is PageEventKind.STATE_HINT:
-            self._hint_waits = False
-        return item

@@ -6,7 +6,11 @@ Nothing in it is believed: a contact card or a place is whatever the sender made
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from daemon.sessions.events import EventKind
+from shards.page.events import PageEvent, PageEventKind
 
 _PASSED_ON = (
     "id", "chat", "from", "to", "author", "body", "type", "timestamp", "from_me", "notify_name", "has_media",
@@ -16,6 +20,42 @@ _NAME_CHARS = 300
 _PHONES = 20
 _LINE = re.compile(r"(?:item\d+\.)?(?P<name>[A-Za-z-]+)(?P<parameters>(?:;[^:]*)?):(?P<value>.*)")
 _WAID = re.compile(r"waid=(\d{5,20})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What Laravel is told. `identity` names what happened: the same one is told once."""
+
+    kind: EventKind
+    identity: str
+    data: Mapping[str, Any] = field(repr=False)
+
+
+def told_of(event: PageEvent) -> Told | None:
+    """Return what Laravel is told of an event of the page; None for what is of no use to it."""
+    data = event.data
+    match event.kind:
+        case PageEventKind.MESSAGE if data.get("from_me"):
+            # Sent by this account: told as a message, it would make bots answer themselves.
+            return None
+        case PageEventKind.MESSAGE:
+            return Told(kind=EventKind.MESSAGE, data=message_told(data), identity=str(data.get("id")))
+        case PageEventKind.REACTION:
+            names = ("reaction_id", "message_id", "emoji")
+            return Told(kind=EventKind.MESSAGE_REACTION, data=change_told(data), identity=_joined(data, *names))
+        case PageEventKind.EDITED:
+            identity = _joined(data, "message_id", "edit_id")
+            return Told(kind=EventKind.MESSAGE_EDITED, data=change_told(data), identity=identity)
+        case PageEventKind.REVOKED:
+            return Told(kind=EventKind.MESSAGE_REVOKED, data=change_told(data), identity=_joined(data, "message_id"))
+        case PageEventKind.ACK:
+            return Told(kind=EventKind.MESSAGE_ACK, data=data, identity=_joined(data, "message_id", "ack"))
+        case _:
+            return None
+
+
+def _joined(data: Mapping[str, Any], *names: str) -> str:
+    return ":".join(str(data.get(name)) for name in names)
 
 
 def message_told(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import structlog
 from daemon.core.errors import BlazzError, BrowserError, SnapshotError
 from shards.browser.process import BrowserProcess
 from shards.page.bundle import Bundle
+from shards.page.events import Take
 from shards.page.overlay import OVERLAY_FILE
 from shards.restore.restored import Restored
 from shards.runner.engine import EngineParts
@@ -34,8 +35,8 @@ class Browsing:
         """Whether a page is open."""
         return self._opened is not None
 
-    async def open(self, restored: Restored) -> Opened:
-        """Start Chromium on the profile and load the page.
+    async def open(self, restored: Restored, take: Take) -> Opened:
+        """Start Chromium on the profile and load the page; `take` gets all that the page tells, to its very end.
 
         Raises:
             BrowserError, PageTimeoutError: it did not come up; nothing is left running.
@@ -44,8 +45,17 @@ class Browsing:
         self._tmp_dir = self._parts.layout.new_browser_tmp()
         spec = browser_spec(settings, self._profile_dir, self._parts.notes_dir, self._tmp_dir, self._session_id)
         self._process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
-        self._opened = await open_page(self._process, settings, self._bundle, restored.overlay)
+        self._opened = await open_page(self._process, settings, self._bundle, restored.overlay, take)
         return self._opened
+
+    async def cut_off(self) -> None:
+        """Cut the page off from WhatsApp, as far as that can be done: it takes and confirms nothing more."""
+        if self._opened is None:
+            return
+        try:
+            await self._opened.page.cut_off()
+        except BlazzError as error:
+            log.warning("the page is not cut off from WhatsApp before its end", code=error.code, error=str(error))
 
     async def overlay(self) -> Mapping[str, bytes]:
         """Return the additional files of a live snapshot.

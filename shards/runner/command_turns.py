@@ -32,6 +32,8 @@ class CommandTurns:
         self._one_order = asyncio.Lock()
         self._reading = asyncio.Semaphore(_PARALLEL_READS)
         self._sending = SendQueue(settings.send, wait_max_s=settings.coordinator.command_timeout_ms / 1000 * _WAIT_PART)
+        self._nothing_goes_out = asyncio.Event()
+        self._nothing_goes_out.set()
         self._over = asyncio.Event()
         self._ending: Ending | None = None
         self.orders: Orders | None = None
@@ -52,7 +54,7 @@ class CommandTurns:
                         SendQueueFullError.code, "too many messages of the session wait", retry_after_s=full_for_s
                     )
                 async with self._sending.turn(self._stop) as turn:
-                    return await self._carry_out(command, begin, turn)
+                    return await self._send(command, begin, turn)
             case CommandKind.FIND_NUMBER | CommandKind.GET_MEDIA:
                 async with self._reading:
                     return await self._carry_out(command, begin)
@@ -67,6 +69,19 @@ class CommandTurns:
             if self._ending is LOGGED_OUT:
                 return Reply(outcome=Outcome.DONE)
         return reply
+
+    async def sent(self, timeout_s: float) -> None:
+        """Wait until no message is being sent, or for as long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._nothing_goes_out.wait()
+
+    async def _send(self, command: Command, begin: Begin, turn: SendTurn) -> Reply:
+        self._nothing_goes_out.clear()
+        try:
+            return await self._carry_out(command, begin, turn)
+        finally:
+            self._nothing_goes_out.set()
 
     async def _carry_out(self, command: Command, begin: Begin, turn: SendTurn | None = None) -> Reply:
         """Do it now, unless `begin` or the session's state says that it must not be begun."""

@@ -14,7 +14,7 @@ from typing import Protocol
 from daemon.core.settings import Settings
 from daemon.sessions.outgoing import Outgoing
 from shards.page.calls import MediaFile, SentMessage
-from shards.page.events import PageEvent
+from shards.page.events import Take
 from shards.page.state import PageSnapshot
 from shards.profile.layout import ShardLayout
 from shards.restore.restored import Restored
@@ -22,10 +22,6 @@ from shards.restore.restored import Restored
 
 class Page(Protocol):
     """An open page, as `shards.page.driver.WhatsAppPage`: each call has its own time limit and errors."""
-
-    @property
-    def events(self) -> asyncio.Queue[PageEvent]:
-        """What the page told and nobody has read yet."""
 
     async def snapshot(self) -> PageSnapshot:
         """Return where the page is."""
@@ -72,12 +68,15 @@ class SessionBrowser(Protocol):
     def is_open(self) -> bool:
         """Whether a page is open."""
 
-    async def open(self, restored: Restored) -> OpenPage:
-        """Start the browser on the restored profile and load the page.
+    async def open(self, restored: Restored, take: Take) -> OpenPage:
+        """Start the browser on the restored profile and load the page; `take` gets all it tells, to its very end.
 
         Raises:
             BrowserError, PageTimeoutError: it did not come up; nothing is left running.
         """
+
+    async def cut_off(self) -> None:
+        """Cut the page off from WhatsApp, as far as that can be done: it takes and confirms nothing more."""
 
     async def overlay(self) -> Mapping[str, bytes]:
         """Return the additional files of a live snapshot.

@@ -38,6 +38,7 @@ from shards.runner.ending import (
 )
 from shards.runner.engine import OpenPage
 from shards.runner.finish import Run
+from shards.runner.hearing import Hearing
 from shards.runner.orders import Orders
 from shards.runner.refusal import tell_refused
 from shards.runner.watch import PageWatch
@@ -45,6 +46,8 @@ from shards.runner.watch import PageWatch
 log = structlog.get_logger()
 
 _SETTLE_BEFORE_STOP_S = 10.0
+_SENDING_BEFORE_STOP_S = 2.0
+"""A message that is being sent when the session has to stop gets this long for its acknowledgement."""
 
 
 class Life:
@@ -103,11 +106,12 @@ class Life:
         if restored.source is None and record.paired and not record.scan_allowed:
             return Lived(ending=COPIES_DAMAGED if restored.damaged else NOTHING_TO_RESTORE)
         run.copier.begin_above(restored.order)
-        opened = await self._open(restored)
+        hearing = Hearing(run.publisher)
+        opened = await self._open(restored, hearing)
         if opened is None:
             return Lived(ending=await self._stopped())
         self._on_open()
-        watch = self._watch(opened, restored)
+        watch = self._watch(opened, hearing, restored)
         self._turns.orders = Orders(
             opened.page,
             run.notes,
@@ -119,18 +123,26 @@ class Life:
         try:
             ending = await first_done(
                 watch.run(),
-                watch.pump(),
+                watch.logged_out(),
                 self._stopped_and_settled(watch, restored),
                 self._lost(opened),
                 self._back_up(watch),
             )
         finally:
             self._turns.orders = None
-        if not (ending.backup and watch.logged_in):
+        if ending.backup and watch.logged_in:
+            await self._cut_off(hearing)
+        else:
             await run.browser.discard()
         return Lived(ending=ending, logged_in=watch.logged_in)
 
-    async def _open(self, restored: Restored) -> OpenPage | None:
+    async def _cut_off(self, hearing: Hearing) -> None:
+        """Have the page confirm nothing more and tell what it has confirmed, before it is closed."""
+        await self._turns.sent(_SENDING_BEFORE_STOP_S)
+        await self._run.browser.cut_off()
+        await hearing.quiet()
+
+    async def _open(self, restored: Restored, hearing: Hearing) -> OpenPage | None:
         """Open the page, or return None when a stop came first and nothing of a login can have happened yet.
 
         A restored page may log in as soon as its scripts run, and what it has then done must not be thrown away; an
@@ -139,20 +151,21 @@ class Life:
         if self._stop.done():
             return None
         if restored.source is not None:
-            return await self._run.browser.open(restored)
-        opened = await first_done(self._opened(restored), self._stopped())
+            return await self._run.browser.open(restored, hearing.take)
+        opened = await first_done(self._opened(restored, hearing), self._stopped())
         if isinstance(opened, Ending):
             await self._run.browser.discard()
             return None
         return opened
 
-    async def _opened(self, restored: Restored) -> OpenPage | Ending:
-        return await self._run.browser.open(restored)
+    async def _opened(self, restored: Restored, hearing: Hearing) -> OpenPage | Ending:
+        return await self._run.browser.open(restored, hearing.take)
 
-    def _watch(self, opened: OpenPage, restored: Restored) -> PageWatch:
+    def _watch(self, opened: OpenPage, hearing: Hearing, restored: Restored) -> PageWatch:
         browser, run = self._shard.settings.browser, self._run
         return PageWatch(
             opened.page,
+            hearing,
             run.notes,
             run.publisher,
             restored,

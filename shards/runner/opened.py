@@ -12,6 +12,7 @@ from shards.browser.orphans import SUFFIX
 from shards.browser.process import BrowserProcess
 from shards.page.bundle import Bundle
 from shards.page.driver import PageTimeouts, WhatsAppPage
+from shards.page.events import Take
 from shards.page.overlay import Overlay
 
 CLOSE_GRACE_S = 15.0
@@ -38,7 +39,6 @@ class Opened:
 
     async def close(self) -> bool:
         """End Chromium and wait for its exit; True if its files are complete."""
-        await self.page.close()
         try:
             return await self.process.close(CLOSE_GRACE_S, self.connection)
         finally:
@@ -46,9 +46,7 @@ class Opened:
 
     async def discard(self) -> None:
         """Kill Chromium and wait for its exit."""
-        self.process.kill()
-        await self.connection.close()
-        await self.process.close(_CLOSE_PAGE_S)
+        await _end(self.process, self.connection)
 
 
 def browser_spec(
@@ -68,7 +66,7 @@ def browser_spec(
 
 
 async def open_page(
-    process: BrowserProcess, settings: BrowserSettings, bundle: Bundle, overlay: Overlay | None
+    process: BrowserProcess, settings: BrowserSettings, bundle: Bundle, overlay: Overlay | None, take: Take
 ) -> Opened:
     """Connect to a started Chromium and load the page; Chromium is killed if that fails.
 
@@ -83,13 +81,21 @@ async def open_page(
             connection,
             url=settings.web_url,
             bundle=bundle,
+            take=take,
             overlay=overlay,
             timeouts=PageTimeouts(load_s=max(1.0, deadline_mono_s - mono_s()), call_s=settings.page_timeout_ms / 1000),
         )
     except BaseException:
-        process.kill()
-        if connection is not None:
-            await connection.close()
-        await process.close(_CLOSE_PAGE_S)
+        await _end(process, connection)
         raise
     return Opened(process=process, connection=connection, page=page)
+
+
+async def _end(process: BrowserProcess, connection: BrowserConnection | None) -> None:
+    """Kill Chromium and wait for its exit; what it said before is still read."""
+    process.kill()
+    try:
+        await process.close(_CLOSE_PAGE_S)
+    finally:
+        if connection is not None:
+            await connection.close()

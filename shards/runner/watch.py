@@ -10,13 +10,12 @@ from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import BrowserError, PageTimeoutError
 from daemon.sessions.events import EventKind
 from daemon.sessions.states import SessionState
-from shards.page.events import PageEvent, PageEventKind
 from shards.page.state import PageSnapshot, PageState
-from shards.page.told import change_told, message_told
 from shards.publisher import Publisher
 from shards.restore.restored import Restored
 from shards.runner.ending import LOGGED_OUT, LOGIN_NOT_ACCEPTED, OPENED_ELSEWHERE, Ending
 from shards.runner.engine import Page
+from shards.runner.hearing import Hearing
 from shards.runner.notes import SessionNotes
 
 log = structlog.get_logger()
@@ -35,6 +34,7 @@ class PageWatch:
     def __init__(
         self,
         page: Page,
+        hearing: Hearing,
         notes: SessionNotes,
         publisher: Publisher,
         restored: Restored,
@@ -45,19 +45,18 @@ class PageWatch:
     ) -> None:
         """`on_login` is awaited when the page is seen logged in and each time it gets connected: back up now."""
         self._page = page
+        self._hearing = hearing
         self._notes = notes
         self._publisher = publisher
         self._restored = restored
         self._on_login = on_login
         self._sync_timeout_s = sync_timeout_s
         self._boot_timeout_s = boot_timeout_s
-        self._look_again = asyncio.Event()
         self._unexpected_qr_since_mono_s: float | None = None
         self._began_mono_s = mono_s()
         self._not_connected_since_mono_s = mono_s()
         self._looks_without_qr = 0
         self._greeted = False
-        self._active = False
         self._scanned = restored.source is None and not notes.record.paired
         self.logged_in = False
         """Whether the page was logged in at any moment."""
@@ -77,7 +76,7 @@ class PageWatch:
         """
         hung = 0
         while True:
-            self._look_again.clear()
+            self._hearing.look_again.clear()
             try:
                 snapshot = await self._page.snapshot()
                 hung = 0
@@ -89,8 +88,8 @@ class PageWatch:
             ending = await self._react(snapshot)
             if ending is not None:
                 return ending
-            if self._active:
-                self._active = False
+            if self._hearing.active:
+                self._hearing.active = False
                 await self._notes.touch()
             await self._notes.flush()
             await self._pause(snapshot)
@@ -101,44 +100,14 @@ class PageWatch:
             interval_s = _BOOTING_LOOK_INTERVAL_S
         try:
             async with asyncio.timeout(interval_s):
-                await self._look_again.wait()
+                await self._hearing.look_again.wait()
         except TimeoutError:
             return
 
-    async def pump(self) -> Ending:
-        """Pass the page's events on until one of them ends the session."""
-        while True:
-            event = await self._page.events.get()
-            if event.kind is PageEventKind.LOGGED_OUT:
-                return LOGGED_OUT
-            await self._pass_on(event)
-
-    async def _pass_on(self, event: PageEvent) -> None:
-        match event.kind:
-            case PageEventKind.MESSAGE if event.data.get("from_me"):
-                # Sent by this account: told as a message, it would make bots answer themselves.
-                return
-            case PageEventKind.MESSAGE:
-                self._active = True  # noted at the next look: nothing here may wait for Redis before it is told
-                await self._publisher.tell(
-                    EventKind.MESSAGE, message_told(event.data), identity=str(event.data.get("id"))
-                )
-            case PageEventKind.REACTION:
-                identity = ":".join(str(event.data.get(name)) for name in ("reaction_id", "message_id", "emoji"))
-                await self._publisher.tell(EventKind.MESSAGE_REACTION, change_told(event.data), identity=identity)
-            case PageEventKind.EDITED:
-                identity = f"{event.data.get('message_id')}:{event.data.get('edit_id')}"
-                await self._publisher.tell(EventKind.MESSAGE_EDITED, change_told(event.data), identity=identity)
-            case PageEventKind.REVOKED:
-                identity = str(event.data.get("message_id"))
-                await self._publisher.tell(EventKind.MESSAGE_REVOKED, change_told(event.data), identity=identity)
-            case PageEventKind.ACK:
-                identity = f"{event.data.get('message_id')}:{event.data.get('ack')}"
-                await self._publisher.tell(EventKind.MESSAGE_ACK, event.data, identity=identity)
-            case PageEventKind.PAGE_ERROR:
-                log.warning("page error", where=event.data.get("where"), error=event.data.get("error"))
-            case _:
-                self._look_again.set()
+    async def logged_out(self) -> Ending:
+        """Return when the page tells that WhatsApp ended the login."""
+        await self._hearing.logged_out.wait()
+        return LOGGED_OUT
 
     async def _react(self, snapshot: PageSnapshot) -> Ending | None:
         match snapshot.state:

@@ -16,7 +16,7 @@ from daemon.core.settings import child_environment
 from daemon.sessions.outgoing import Outgoing
 from shards.browser.orphans import SUFFIX, write_note
 from shards.page.calls import MediaFile, SentMessage
-from shards.page.events import PageEvent, PageEventKind, PageEvents
+from shards.page.events import PageEvent, PageEventKind, Take
 from shards.page.overlay import OVERLAY_FILE, Overlay
 from shards.page.state import BOOTING, PageSnapshot, PageState
 from shards.restore.restored import Restored
@@ -56,8 +56,8 @@ def simulated_engine(judge: Path) -> MakeEngine:
 class SimulatedPage:
     """The page in a simulated browser, as its lines tell."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self.events = PageEvents()
+    def __init__(self, line: socket.socket, take: Take) -> None:
+        self._tell = take
         self.state: str | None = None
         """`device counter` of the login; None before."""
         self._qr: str | None = None
@@ -93,8 +93,8 @@ class SimulatedPage:
                     "timestamp": 0,
                     "from_me": False,
                 }
-                self.events.put_nowait(PageEvent(kind=PageEventKind.MESSAGE, data=data))
-        self.events.put_nowait(PageEvent(kind=PageEventKind.STATE_HINT, data={"source": "simulation"}))
+                self._tell(PageEvent(kind=PageEventKind.MESSAGE, data=data))
+        self._tell(PageEvent(kind=PageEventKind.STATE_HINT, data={"source": "simulation"}))
 
     def forget(self) -> None:
         """Take no more lines."""
@@ -171,7 +171,7 @@ class SimulatedBrowser:
         """Whether a page is open."""
         return self._page is not None
 
-    async def open(self, restored: Restored) -> SimulatedOpen:
+    async def open(self, restored: Restored, take: Take) -> SimulatedOpen:
         """Start the browser on the restored profile."""
         loop = asyncio.get_running_loop()
         furnish(self._profile_dir)
@@ -186,7 +186,7 @@ class SimulatedBrowser:
         lost: asyncio.Future[str] = loop.create_future()
         loop.add_reader(self._pidfd, self._on_exit, self._child, self._exited, lost)
         self._line = ours
-        self._page = SimulatedPage(ours)
+        self._page = SimulatedPage(ours, take)
         return SimulatedOpen(self._page, lost)
 
     def _spawn(self, line: socket.socket) -> "subprocess.Popen[bytes]":
@@ -209,6 +209,9 @@ class SimulatedBrowser:
         for future, result in ((exited, status), (lost, f"ended with {status}")):
             if not future.done():
                 future.set_result(result)  # type: ignore[arg-type]  # each its own
+
+    async def cut_off(self) -> None:
+        """There is nothing to cut here."""
 
     async def overlay(self) -> Mapping[str, bytes]:
         """Return the additional files of a live snapshot."""

@@ -20,6 +20,11 @@ async def _evaluate(connection: BrowserConnection, expression: str, timeout_s: f
     return answer["result"].get("value")
 
 
+def _be_busy(seconds: float) -> None:
+    """Read nothing for a while, as a shard with many sessions may."""
+    time.sleep(seconds)
+
+
 async def test_a_hung_page_is_a_timeout_and_a_late_answer_harms_nothing(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (_, connection):
         with pytest.raises(PageTimeoutError):
@@ -76,3 +81,18 @@ async def test_close_may_be_repeated_and_leaves_chromium_running(tmp_path: Path)
         await connection.close()
         assert connection.lost.done()
         assert not process.exited.done()
+
+
+async def test_what_the_page_told_before_chromium_was_killed_is_still_heard(tmp_path: Path) -> None:
+    heard: list[str] = []
+    async with connected(spec_in(tmp_path)) as (process, connection):
+        connection.on("Runtime.bindingCalled", lambda event: heard.append(event["payload"]))
+        await connection.cdp("Runtime.enable", timeout_s=5)
+        await connection.cdp("Runtime.addBinding", {"name": "told"}, timeout_s=5)
+        pages_words = "setTimeout(() => { for (let n = 0; n < 500; n++) told(String(n)); }, 50)"
+        await _evaluate(connection, pages_words)
+        _be_busy(0.3)  # while the page tells, and while Chromium ends
+        os.kill(process.pid, signal.SIGKILL)
+        _be_busy(0.2)
+        await process.exited
+    assert heard == [str(number) for number in range(500)]

@@ -45,8 +45,6 @@ class OpenPage:
         """Wait for an event and return its data; `told` holds all that came so far."""
 
         async def find() -> Any:
-            while not self.page.events.empty():
-                self.told.append(self.page.events.get_nowait())
             return next((told.data for told in self.told if told.kind is kind and wanted(told.data)), None)
 
         return await eventually(find, lambda data: data is not None)
@@ -85,14 +83,18 @@ class World:
         home = self.directory / name
         home.mkdir(exist_ok=True)
         process = await BrowserProcess.start(spec_in(home), timeout_s=30)
-        connection = None
+        connection, told = None, list[PageEvent]()
         try:
             connection = await BrowserConnection.open(process, timeout_s=10)
             page = await WhatsAppPage.open(
-                connection, url=self.standin.url, bundle=load_bundle(), overlay=overlay, timeouts=timeouts
+                connection,
+                url=self.standin.url,
+                bundle=load_bundle(),
+                take=told.append,
+                overlay=overlay,
+                timeouts=timeouts,
             )
-            yield OpenPage(process, connection, page)
-            await page.close()
+            yield OpenPage(process, connection, page, told)
         finally:
             await process.close(5, connection)
             if connection is not None:

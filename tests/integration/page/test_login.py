@@ -89,7 +89,6 @@ async def test_a_revoked_device_is_told_once_with_its_reason(world: World) -> No
         await eventually(lambda: world.ask("state"), lambda state: len(state["unpaired"]) == 1)
         await opened.state(PageState.LOGGED_OUT)
         assert [told.kind for told in opened.told].count(PageEventKind.LOGGED_OUT) == 1
-        assert opened.page.events.empty() or opened.page.events.get_nowait().kind is PageEventKind.STATE_HINT
 
 
 async def test_logout_unlinks_the_device(world: World) -> None:

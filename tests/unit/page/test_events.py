@@ -1,16 +1,12 @@
-"""What is believed of a call of the bridge's binding, and the queue of events."""
+"""What is believed of a call of the bridge's binding."""
 
-import asyncio
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.page.events import PageEvent, PageEventKind, PageEvents, read_event
-
-HINT = PageEvent(kind=PageEventKind.STATE_HINT, data={"source": "x"})
-ACK = PageEvent(kind=PageEventKind.ACK, data={"message_id": "m", "ack": 1, "chat": "c"})
+from shards.page.events import PageEventKind, read_event
 
 
 def test_an_event_of_the_bridge_is_read() -> None:
@@ -50,20 +46,3 @@ def test_anything_else_is_nothing(payload: object) -> None:
 @given(st.text(max_size=200))
 def test_text_never_raises(payload: str) -> None:
     read_event(payload)
-
-
-async def test_hints_wait_once_and_others_in_order() -> None:
-    events = PageEvents()
-    for event in (HINT, ACK, HINT, ACK, HINT):
-        events.put_nowait(event)
-    assert [events.get_nowait() for _ in range(events.qsize())] == [HINT, ACK, ACK]
-    events.put_nowait(HINT)
-    assert await asyncio.wait_for(events.get(), 1) is HINT
-
-
-async def test_a_full_queue_says_so() -> None:
-    events = PageEvents()
-    for _ in range(events.maxsize):
-        events.put_nowait(ACK)
-    with pytest.raises(asyncio.QueueFull):
-        events.put_nowait(ACK)
