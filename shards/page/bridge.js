@@ -43,6 +43,7 @@
   function holdModules() {
     const debug = WPP.loader && WPP.loader.__debug;
     if (typeof debug !== 'function') return;
+    hearMessages(debug);
     const endsAt = performance.now() + options.holdMs;
     WPP.loader.__debug = () => {
       const map = debug().modulesMap;
@@ -51,6 +52,25 @@
       WPP.loader.__debug = debug;
       return debug();
     };
+  }
+
+  // wa-js listens a second or more after the page has begun to take and to confirm what waited at WhatsApp. So the page's
+  // own collection is heard as soon as it is there. It is never made here before the page has made its socket's model:
+  // by then all modules are there that it needs itself, and no factory can fail for want of another.
+  const HEAR_EVERY_MS = 10;
+  const exported = (map, id, name) => attempt(() => map[id].exports[name]);
+  function messageStore(map) {
+    const made = exported(map, 'WAWebMsgCollection', 'MsgCollection');
+    if (made || !exported(map, 'WAWebSocketModel', 'Socket') || !('WAWebMsgCollection' in map)) return made;
+    return attempt(() => window.importNamespace('WAWebMsgCollection').MsgCollection);
+  }
+  function hearMessages(debug) {
+    if (WPP.isInjected) return;
+    const store = messageStore(attempt(() => debug().modulesMap) || {});
+    if (!store || typeof store.on !== 'function') { setTimeout(hearMessages, HEAR_EVERY_MS, debug); return; }
+    // Once wa-js listens it comes first, as it finds out what a message quotes.
+    store.on('add', (message) => { if (WPP.isInjected) setTimeout(onNewMessage, 0, message); else queueMicrotask(() => onNewMessage(message)); });
+    sweepMessages(store);
   }
 
   /* ---- facts about the state ---- */
@@ -150,12 +170,9 @@
     if (!message || !message.id || SYSTEM.has(message.type) || text(message.from) === 'status@broadcast') return;
     if (firstTime('m:' + text(message.id))) emit('message', messageData(message));
   });
-  // What WhatsApp delivered before wa-js was ready was never announced to anybody.
-  const sweepMessages = guard('sweep', () => {
-    for (const message of WPP.whatsapp.MsgStore.getModelsArray()) {
-      if (message.isNewMsg && message.id && !message.id.fromMe) onMessage(message);
-    }
-  });
+  const onNewMessage = (message) => { if (message.isNewMsg && message.id && !message.id.fromMe) onMessage(message); };
+  // What WhatsApp delivered before anybody listened was never announced.
+  const sweepMessages = guard('sweep', (store) => { for (const message of store.getModelsArray()) onNewMessage(message); });
   const onAck = guard('ack', (id, ack, chat) => {
     const messageId = text(id);
     if (!id || id.fromMe === false || !(ack >= 1) || !firstTime('a:' + ack + messageId)) return;
@@ -171,7 +188,7 @@
   const HINTS = ['conn.auth_code_change', 'conn.require_auth', 'conn.qrcode_idle', 'conn.authenticated', 'conn.main_loaded', 'conn.main_ready', 'conn.stream_mode_changed', 'conn.stream_info_changed', 'conn.link_code_expired'];
   function listen() {
     for (const name of HINTS) WPP.on(name, () => hint(name));
-    WPP.on('conn.main_ready', sweepMessages);
+    WPP.on('conn.main_ready', () => sweepMessages(WPP.whatsapp.MsgStore));
     WPP.on('conn.link_code_change', (code) => { pairingCode = text(code); hint('conn.link_code_change'); });
     WPP.on('conn.link_code_expired', () => { pairingCode = null; });
     WPP.on('conn.link_code_error', () => { pairingCode = null; hint('conn.link_code_error'); });
@@ -188,7 +205,7 @@
       WPP.whatsapp.MsgStore.on('change:latestEditMsgKey', (msg) => onEdit({ msg }));
       tapReactions();
       WPP.whatsapp.MsgStore.on('change:ack', (message) => onAck(message.id, message.ack, message.to));
-      sweepMessages();
+      sweepMessages(WPP.whatsapp.MsgStore);
       hint('loader.injected');
     });
     if (WPP.isInjected) onInjected(); else WPP.on('loader.injected', onInjected);

@@ -7,6 +7,7 @@ import httpx
 import pytest
 import redis
 
+from tests.faults.chatter import Chatter
 from tests.integration.house.conftest import Open
 from tests.integration.house.house import House, random_phone, until
 
@@ -68,3 +69,28 @@ async def test_messages_that_come_while_redis_is_away_are_told_once(
 
 async def _logged(house: House, text: str) -> bool:
     return text in house.logs()
+
+
+async def test_messages_that_waited_are_told_once_although_the_shard_is_killed_while_the_session_logs_in(
+    open_house: Open,
+) -> None:
+    async with open_house() as house:
+        phone = random_phone()
+        session_id = await house.link("u", phone)
+        await house.stop("shard_00")
+        chatter = Chatter(house, session_id, phone)
+        for number in range(20):
+            await chatter.write(f"m{number:02}")
+        await house.phone("config", sync_ms=0)
+        await house.start("shard_00")
+
+        async def confirmed() -> bool:
+            logged_in = [conn for conn in house.standin.wire.connections if conn.authed]
+            return bool(logged_in) and not logged_in[0].unconfirmed
+
+        await until("the page has confirmed everything", confirmed)
+        await asyncio.sleep(0.1)  # what was confirmed a moment ago is on its way to the disk
+        await house.stop("shard_00", signal.SIGKILL)
+        await house.start("shard_00")
+        await house.status(session_id, "connected")
+        await chatter.all_told_once()

@@ -1,0 +1,35 @@
+"""What waited at WhatsApp is confirmed by the page while it logs in, long before wa-js listens: it is told at once."""
+
+import pytest
+
+from shards.page.events import PageEventKind
+from shards.page.state import PageState
+from tests.integration.browser.rig import eventually
+from tests.integration.page.phone import BOB, PHONE, World
+
+BACKLOG = 40
+
+
+@pytest.mark.parametrize("after", [1, BACKLOG])
+async def test_a_page_that_dies_while_it_logs_in_has_told_what_it_had_confirmed(world: World, after: int) -> None:
+    async with world.paired():
+        pass
+    for number in range(BACKLOG):
+        await world.tell("inbound", phone=PHONE, **{"from": f"{BOB}@c.us"}, body=f"m{number}")
+    await world.tell("config", sync_ms=0)
+    async with world.page() as opened:
+
+        async def confirmed() -> int:
+            (connection,) = [conn for conn in world.standin.wire.connections if conn.authed] or [None]
+            return BACKLOG - len(connection.unconfirmed) if connection is not None else 0
+
+        await eventually(confirmed, lambda count: count >= after)
+        injected = (await opened.page.snapshot()).state is not PageState.BOOTING
+        opened.process.kill()
+        await opened.process.exited
+        await opened.connection.close()
+    told = [event.data["body"] for event in opened.told if event.kind is PageEventKind.MESSAGE]
+    left = (await world.ask("state"))["devices"][0]["queue"]
+    assert len(told) >= BACKLOG - left
+    assert told == [f"m{number}" for number in range(len(told))]
+    assert not injected
