@@ -30,6 +30,8 @@ class _Telling:
     event: Event
     once: bool
     """It may come again after a crash and a restore, and is to be told once."""
+    on_disk: bool
+    """It is told from the journal if not from here."""
 
 
 class Publisher:
@@ -55,6 +57,7 @@ class Publisher:
         self._journal = journal
         self._queue: asyncio.Queue[_Telling] = asyncio.Queue()
         self._shorter = asyncio.Event()
+        self._only_here = 0
         self.lost = 0
         """Events that were not told, because the session was not ours any more or Redis did not take them in time."""
 
@@ -77,7 +80,8 @@ class Publisher:
         event_id = new_id("evt")
         if identity is not None:
             text = f"{self._record.session_id}|{kind}|{identity}"
-            event_id = f"evt_{hashlib.blake2b(text.encode(), digest_size=13).hexdigest().upper()}"
+            # An identity may have what no UTF-8 has, if it comes from a stranger.
+            event_id = f"evt_{hashlib.blake2b(text.encode(errors='surrogatepass'), digest_size=13).hexdigest().upper()}"
         event = Event(
             event_id=event_id,
             kind=kind,
@@ -87,10 +91,9 @@ class Publisher:
             at=utc_now(),
             data=data,
         )
-        telling = _Telling(event=event, once=identity is not None)
-        if self._journal is not None and telling.once:
-            self._journal.add(event)
-        self._queue.put_nowait(telling)
+        on_disk = identity is not None and self._journal is not None and self._journal.add(event)
+        self._only_here += not on_disk
+        self._queue.put_nowait(_Telling(event=event, once=identity is not None, on_disk=on_disk))
 
     async def run(self) -> None:
         """Move events to Redis until cancelled; the oldest is tried until it is there."""
@@ -100,6 +103,7 @@ class Publisher:
             try:
                 await self._publish(telling)
             finally:
+                self._only_here -= not telling.on_disk
                 self._queue.task_done()
 
     async def _publish(self, telling: _Telling) -> None:
@@ -126,7 +130,7 @@ class Publisher:
                 await asyncio.sleep(_RETRY_S)
 
     def _told(self, telling: _Telling) -> None:
-        if self._journal is not None and telling.once:
+        if self._journal is not None and telling.on_disk:
             self._journal.told(telling.event)
 
     async def _add(self, telling: _Telling) -> bool:
@@ -145,7 +149,7 @@ class Publisher:
         return True
 
     def _lose(self, telling: _Telling) -> None:
-        if self._journal is not None and telling.once:
+        if telling.on_disk:
             return  # it is told from the journal
         self.lost += 1
         if self.lost == 1:
@@ -163,9 +167,7 @@ class Publisher:
             async with asyncio.timeout(timeout_s):
                 await self._queue.join()
         except TimeoutError:
-            # The one that is being told is not in the queue any more.
-            kept = self._journal.waiting if self._journal is not None else 0
-            self.lost += max(0, self._queue.qsize() + 1 - kept)
+            self.lost += self._only_here
         if self.lost:
             log.error("events not told", lost=self.lost)
         return not self.lost
