@@ -7,6 +7,7 @@ from typing import Any
 from daemon.core.errors import BrowserError, PageCallError
 from shards.browser.connection import BrowserConnection
 from shards.page.script import call_expression
+from shards.page.text import storable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ async def evaluate(connection: BrowserConnection, expression: str, *, timeout_s:
     )
     if "exceptionDetails" in answer:
         raise PageCallError(f"the page threw: {answer['exceptionDetails'].get('text', '')[:100]}")
-    return answer.get("result", {}).get("value")
+    return storable(answer.get("result", {}).get("value"))
 
 
 async def call_bridge(connection: BrowserConnection, action: str, *args: object, timeout_s: float) -> Any:

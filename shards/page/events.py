@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from shards.page.text import storable
+
 
 class PageEventKind(StrEnum):
     """What an event tells."""
@@ -50,10 +52,10 @@ def read_event(payload: object) -> PageEvent | None:
     if not isinstance(payload, str) or len(payload) > MAX_PAYLOAD_CHARS:
         return None
     try:
-        raw = json.loads(payload)
+        raw = storable(json.loads(payload))
         kind = PageEventKind(raw["kind"])
         data = raw["data"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(data, dict) or not _REQUIRED[kind] <= data.keys():
         return None

@@ -116,6 +116,15 @@ async def test_reactions_go_out_and_come_in(world: World, opened: OpenPage) -> N
         assert (caught.value.ids["outcome"], caught.value.ids["reason"]) == ("not_sent", "message_not_found")
 
 
+async def test_half_a_character_from_a_stranger_is_told_as_a_replacement(world: World, opened: OpenPage) -> None:
+    ours = await _send(opened, Text(text="hello"))
+    await world.tell("react", id=ours.rpartition("_")[2], emoji="\ud83d")
+    assert (await opened.event(PageEventKind.REACTION))["emoji"] == "\ufffd"
+    theirs = await _inbound(world, body="half \ud83d", pushname="\ude00")
+    told = await opened.event(PageEventKind.MESSAGE, partial(_is, theirs))
+    assert (told["body"], told["notify_name"]) == ("half \ufffd", "\ufffd")
+
+
 async def test_an_edit_and_a_message_taken_back_are_told(world: World, opened: OpenPage) -> None:
     message_id = await _inbound(world, body="frist")
     await opened.event(PageEventKind.MESSAGE, partial(_is, message_id))
