@@ -52,12 +52,12 @@ class Publisher:
         """
         self._stream = stream
         self._may_tell = may_tell
-        self._token = token
         self._record = record
         self._journal = journal
         self._queue: asyncio.Queue[_Telling] = asyncio.Queue()
         self._shorter = asyncio.Event()
         self._only_here = 0
+        self.token = token
         self.lost = 0
         """Events that were not told, because the session was not ours any more or Redis did not take them in time."""
 
@@ -77,12 +77,26 @@ class Publisher:
         `identity` names what happened (as a message id), so that it is told once, also by another shard after a crash.
         A crash between telling and remembering tells it again, with the same event id.
         """
+        event = self._event(kind, data, identity)
+        on_disk = identity is not None and self._journal is not None and self._journal.add(event)
+        self._only_here += not on_disk
+        self._queue.put_nowait(_Telling(event=event, once=identity is not None, on_disk=on_disk))
+
+    def keep(self, kind: EventKind, data: Mapping[str, Any], *, identity: str) -> None:
+        """Write down an event that is told, under the same identity, once something else is done.
+
+        Should this process not get so far, it is told all the same, by whoever finds the journal.
+        """
+        if self._journal is not None:
+            self._journal.add(self._event(kind, data, identity))
+
+    def _event(self, kind: EventKind, data: Mapping[str, Any], identity: str | None) -> Event:
         event_id = new_id("evt")
         if identity is not None:
             text = f"{self._record.session_id}|{kind}|{identity}"
             # An identity may have what no UTF-8 has, if it comes from a stranger.
             event_id = f"evt_{hashlib.blake2b(text.encode(errors='surrogatepass'), digest_size=13).hexdigest().upper()}"
-        event = Event(
+        return Event(
             event_id=event_id,
             kind=kind,
             session_id=self._record.session_id,
@@ -91,9 +105,6 @@ class Publisher:
             at=utc_now(),
             data=data,
         )
-        on_disk = identity is not None and self._journal is not None and self._journal.add(event)
-        self._only_here += not on_disk
-        self._queue.put_nowait(_Telling(event=event, once=identity is not None, on_disk=on_disk))
 
     async def run(self) -> None:
         """Move events to Redis until cancelled; the oldest is tried until it is there."""
@@ -136,7 +147,7 @@ class Publisher:
     async def _add(self, telling: _Telling) -> bool:
         """Append an event if it is ours to tell and was not told before; False when it was not appended."""
         event = telling.event
-        may = await self._stream.may_tell(event, self._token)
+        may = await self._stream.may_tell(event, self.token)
         # The answer may have taken long: once more by the clock, which needs no answer.
         if may is False or not self._may_tell():
             self._lose(telling)

@@ -16,6 +16,7 @@ from daemon.sessions.states import SessionState
 from shards.backup.copier import Copier
 from shards.backup.keeper import BackupKeeper
 from shards.context import ShardContext
+from shards.page.told import Told
 from shards.publisher import Publisher
 from shards.restore.restorer import Restorer
 from shards.runner.ending import LOGGED_OUT, OPENED_ELSEWHERE, Ending, retry_pause_s
@@ -50,6 +51,10 @@ async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
         StaleTokenError, SessionNotFoundError: somebody else owns the record.
     """
     stored = await _close(shard, run, ending) if run.browser.is_open else False
+    last = _last_word(run, ending)
+    if last is not None:
+        # A crash after the record says so would leave nobody to tell it.
+        run.publisher.keep(last.kind, last.data, identity=last.identity)
     await run.notes.show_nothing()
     if ending.void:
         await _void(shard, run)
@@ -63,7 +68,8 @@ async def finish(shard: ShardContext, run: Run, ending: Ending) -> float:
         fields["failures"] = run.notes.record.failures + 1
     await run.notes.move(ending.status, reason=ending.reason, **fields)
     # After the state: whoever answers the event with a start must find a session that can be started.
-    await _tell(run, ending)
+    if last is not None:
+        await run.publisher.tell(last.kind, last.data, identity=last.identity)
     return pause_s
 
 
@@ -110,12 +116,17 @@ async def _void(shard: ShardContext, run: Run) -> None:
         log.error("the hot copy of an ended login stays until it runs out; it is void", code=error.code)
 
 
-async def _tell(run: Run, ending: Ending) -> None:
+def _last_word(run: Run, ending: Ending) -> Told | None:
+    """Return what is told at the end of the run; to be asked before the record is changed by it."""
     if ending is OPENED_ELSEWHERE:
-        await run.publisher.tell(EventKind.CONFLICT, {"reason": ending.reason})
-    elif ending.status is SessionState.DISCONNECTED:
-        data = {"reason": ending.reason, "logged_out": ending is LOGGED_OUT}
-        await run.publisher.tell(EventKind.DISCONNECTED, data)
+        return Told(kind=EventKind.CONFLICT, identity=f"run:{run.lease.token}", data={"reason": ending.reason})
+    if ending.status is not SessionState.DISCONNECTED:
+        return None
+    # The same for a run that has to find it out once more after a crash, and another one after the next start.
+    record = run.notes.record
+    identity = f"{ending.reason}:{record.serial}:{record.void_token}"
+    data = {"reason": ending.reason, "logged_out": ending is LOGGED_OUT}
+    return Told(kind=EventKind.DISCONNECTED, identity=identity, data=data)
 
 
 def _pause_s(run: Run, ending: Ending) -> float:

@@ -169,6 +169,10 @@ class PageWatch:
 
     async def _authenticate(self, snapshot: PageSnapshot) -> None:
         self.logged_in = True
+        data, identity = {"phone": snapshot.phone, "pushname": snapshot.pushname}, f"login:{self._publisher.token}"
+        if self._scanned:
+            # A crash after the record says so would leave nobody to tell it.
+            self._publisher.keep(EventKind.AUTHENTICATED, data, identity=identity)
         await self._notes.show_nothing()
         await self._notes.move(
             SessionState.SYNCING,
@@ -182,8 +186,7 @@ class PageWatch:
         await self._on_login()
         self.authenticated.set()
         if self._scanned:
-            data = {"phone": snapshot.phone, "pushname": snapshot.pushname}
-            await self._publisher.tell(EventKind.AUTHENTICATED, data)
+            await self._publisher.tell(EventKind.AUTHENTICATED, data, identity=identity)
 
     async def _get_syncing(self, snapshot: PageSnapshot) -> None:
         if self._notes.record.status is SessionState.CONNECTED:
