@@ -14,7 +14,7 @@
   const seen = new Set();
   const uploads = new Map();
   const downloads = new Map();
-  let modulesMissed = false, missingModules = 0, pairingCode = null, loggedOut = false, logoutReason = null;
+  let heard = null, modulesMissed = false, missingModules = 0, pairingCode = null, loggedOut = false, logoutReason = null;
 
   const emit = (kind, data) => { try { post(JSON.stringify({ kind, data })); } catch (e) { /* the driver is gone */ } };
   const hint = (source) => emit('state_hint', { source });
@@ -65,12 +65,38 @@
     return attempt(() => window.importNamespace('WAWebMsgCollection').MsgCollection);
   }
   function hearMessages(debug) {
-    if (WPP.isInjected) return;
+    if (heard) return;
     const store = messageStore(attempt(() => debug().modulesMap) || {});
     if (!store || typeof store.on !== 'function') { setTimeout(hearMessages, HEAR_EVERY_MS, debug); return; }
+    hear(store);
+  }
+  // Messages that are changed later may not be loaded: of those no model tells, only the message that changes them.
+  const CHANGES = { revoke: onRevoked, sender_revoke: onRevoked, admin_revoke: onRevoked, message_edit: onEdited };
+  function hear(store) {
+    if (heard === store) return;
+    heard = store;
     // Once wa-js listens it comes first, as it finds out what a message quotes.
     store.on('add', (message) => { if (WPP.isInjected) setTimeout(onNewMessage, 0, message); else queueMicrotask(() => onNewMessage(message)); });
+    store.on('change:latestEditMsgKey', (message) => onEdit(message));
+    store.on('change:ack', (message) => onAck(message.id, message.ack, message.to));
+    const process = store.processMultipleMessages;
+    if (typeof process === 'function') {
+      store.processMultipleMessages = (chat, messages, ...rest) => {
+        for (const message of attempt(() => [...messages]) || []) {
+          const onChange = message && message.isNewMsg && message.type === 'protocol' && CHANGES[message.subtype];
+          if (onChange) onChange(store, message);
+        }
+        return process.call(store, chat, messages, ...rest);
+      };
+    }
     sweepMessages(store);
+  }
+  function onRevoked(store, message) {
+    onRevoke({ id: message.id, refId: message.protocolMessageKey, from: message.from, author: message.author });
+  }
+  function onEdited(store, message) {
+    const id = message.protocolMessageKey;
+    if (id && !attempt(() => store.get(id))) onEdit({ id, from: message.from, author: message.author, type: message.editMsgType, body: message.body, caption: message.caption, latestEditSenderTimestampMs: message.latestEditSenderTimestampMs || message.t, latestEditMsgKey: message.id });
   }
 
   /* ---- facts about the state ---- */
@@ -156,7 +182,7 @@
       return original.call(module, data, isNew, ...rest);
     };
   });
-  const onEdit = guard('edit', ({ msg }) => {
+  const onEdit = guard('edit', (msg) => {
     if (!msg || !msg.id || msg.id.fromMe) return;
     const told = { message_id: text(msg.id), chat: chatOf(msg), from: text(msg.author || msg.from), body: String(words(msg) || ''), timestamp: seconds(msg.latestEditSenderTimestampMs), edit_id: text(msg.latestEditMsgKey) };
     if (firstTime(`e:${told.message_id}:${told.edit_id}`)) emit('edited', told);
@@ -202,10 +228,9 @@
       modulesMissed = !found();
       if (modulesMissed) return hint('loader.injected');
       WPP.whatsapp.Socket.on('change:state', () => hint('socket'));
-      WPP.whatsapp.MsgStore.on('change:latestEditMsgKey', (msg) => onEdit({ msg }));
-      tapReactions();
-      WPP.whatsapp.MsgStore.on('change:ack', (message) => onAck(message.id, message.ack, message.to));
+      hear(WPP.whatsapp.MsgStore);
       sweepMessages(WPP.whatsapp.MsgStore);
+      tapReactions();
       hint('loader.injected');
     });
     if (WPP.isInjected) onInjected(); else WPP.on('loader.injected', onInjected);

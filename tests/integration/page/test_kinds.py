@@ -211,3 +211,28 @@ async def test_changes_that_came_while_the_page_was_away_are_told_afterwards(wor
         assert (await opened.event(PageEventKind.REACTION))["message_id"] == ours
         assert (await opened.event(PageEventKind.REVOKED))["message_id"] == message_id
         await opened.state(PageState.CONNECTED)
+
+
+async def test_messages_from_before_a_restart_are_edited_taken_back_quoted_and_fetched(world: World) -> None:
+    file = {"media": base64.b64encode(b"png").decode(), "mimetype": "image/png", "filename": "p.png"}
+    async with world.paired() as opened:
+        text, other = await _inbound(world, body="frist"), await _inbound(world, body="oops")
+        picture = await _inbound(world, type="image", **file)
+        await opened.event(PageEventKind.MESSAGE, partial(_is, picture))
+    # One change comes while the page is away, long before wa-js listens, the other while it is connected.
+    await world.tell("edit", id=text.rpartition("_")[2], body="firts")
+    async with world.page() as opened:
+        assert (await opened.event(PageEventKind.EDITED))["body"] == "firts"
+        await opened.state(PageState.CONNECTED)
+        got = await opened.page.download_media(picture, limit_bytes=100)
+        assert (got.content, got.mimetype, got.filename) == (b"png", "image/png", "p.png")
+        await world.tell("edit", id=text.rpartition("_")[2], body="first")
+        edited = await opened.event(PageEventKind.EDITED, lambda data: bool(data["body"] == "first"))
+        assert (edited["message_id"], edited["from"], edited["chat"]) == (text, f"{BOB}@c.us", f"{BOB}@c.us")
+        await world.tell("revoke_message", id=other.rpartition("_")[2])
+        assert (await opened.event(PageEventKind.REVOKED))["message_id"] == other
+        await _send(opened, Text(text="an answer"), reply_to=text)
+        changes = [told for told in opened.told if told.kind in {PageEventKind.EDITED, PageEventKind.REVOKED}]
+        assert len(changes) == 3
+    (sent,) = [message for message in await world.ask("messages") if message["dir"] == "out"]
+    assert sent["quoted"] == text.rpartition("_")[2]

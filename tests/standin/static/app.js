@@ -2,7 +2,7 @@
 (function (g) {
   'use strict';
   const core = g.__standin;
-  const { N, cfg, session, storage } = core;
+  const { N, cfg, history, session, storage } = core;
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
   // Under Trusted Types a worker's address has to pass a policy. Not one named `default`: it would let every script in.
@@ -33,6 +33,7 @@
     setTimeout(() => (g.Debug = { VERSION: cfg.version }), 120);
     // Half a profile is no log-in: an identity without its key could never answer the server.
     if (core.state.me && !(await storage.get('wawc_db_enc', 'keys', 'noise'))) await storage.wipe();
+    if (core.state.me) await history.openChats();
     session.connect();
     fillCaches().catch((e) => console.error('[standin] caches', e));
   }

@@ -98,12 +98,13 @@
     class MsgCollectionImpl extends Collection {
       async processMultipleMessages(_chatId, msgs) {
         for (const message of msgs) {
-          if (message.type === 'protocol') core.messages.applyProtocol(message);
+          if (message.type === 'protocol') await core.messages.applyProtocol(message);
           else core.messages.add(message);
         }
       }
       async getMessagesById(ids) {
-        return { messages: ids.map((i) => this.get(i)).filter(Boolean) };
+        const messages = await Promise.all(ids.map((id) => core.history.load(id)));
+        return { messages: messages.filter(Boolean) };
       }
     }
     MsgCollectionImpl.model = N('WAWebMsgModel').default;

@@ -92,8 +92,8 @@
   def('WAWebGetEphemeralFieldsMsgActionsUtils', () => ({ getEphemeralFields: () => ({}) }));
   def('WAWebMsgDataFromModel', () => ({ msgDataFromMsgModel: (m) => m.serialize() }));
   def('WAWebGetMessageSearchContext', () => ({
-    getSearchContext: () => ({
-      collection: { loadAroundPromise: Promise.resolve(), get: () => undefined },
+    getSearchContext: (_chat, id) => ({
+      collection: { loadAroundPromise: core.history.load(id), get: () => undefined },
     }),
   }));
 })(self);

@@ -3,24 +3,10 @@
 (function (g) {
   'use strict';
   const core = g.__standin;
-  const { N, cfg } = core;
+  const { N, cfg, history } = core;
 
   const outbox = new Map(); // message id -> {frame, resolve, reject}, until the server has answered
   const uploaded = new Map(); // file hash -> base64 bytes, until a message has taken them
-
-  function store(message) {
-    const row = {
-      id: message.id.toString(),
-      rowId: Date.now(),
-      from: String(message.from),
-      to: String(message.to),
-      t: message.t,
-      type: message.type,
-      ack: message.ack,
-      msgRowOpaqueData: { body: message.body, caption: message.caption, lat: message.lat, lng: message.lng },
-    };
-    return core.storage.put('model-storage', 'message', row);
-  }
 
   // Puts a message into its chat and into the collections; `data` is a model or its attributes.
   function add(data) {
@@ -88,7 +74,7 @@
     const modelled = cfg.messageTypes.includes(data.type);
     const accepted = (async () => {
       const message = modelled ? add(data) : data;
-      if (modelled) store(message).catch((e) => console.error('[standin] message row', e));
+      if (modelled) history.keep(message).catch((e) => console.error('[standin] message row', e));
       try {
         await offer(frameOf(chat, message));
       } catch (e) {
@@ -124,22 +110,15 @@
     );
   }
 
-  function receiveEdit(wire, from) {
-    const message = N('WAWebMsgCollection').MsgCollection.get(keyOf(from, wire.ref));
-    if (!message) return;
-    message.body = wire.body;
-    message.latestEditSenderTimestampMs = wire.ts * 1000;
-    message.latestEditMsgKey = keyOf(from, { id: wire.id, fromMe: false });
-  }
-
-  const receiveRevoke = (wire, from) =>
+  const receiveProtocol = (subtype) => (wire, from) =>
     // Through the namespace: wa-js replaces this function to see what was taken back.
     N('WAWebMsgCollection').MsgCollection.processMultipleMessages(from, [
       {
         id: keyOf(from, { id: wire.id, fromMe: false }),
         type: 'protocol',
-        subtype: 'sender_revoke',
+        subtype,
         protocolMessageKey: keyOf(from, wire.ref),
+        body: wire.body,
         from,
         to: N('WAWebWidFactory').createWid(wire.to),
         t: wire.ts,
@@ -147,14 +126,27 @@
       },
     ]);
 
-  function applyProtocol(data) {
+  // A message that is not loaded is changed where it lies, and nobody who listens to models hears of it.
+  const protocols = {
+    sender_revoke: () => [{ body: '', type: 'revoked' }, (row) => ({ ...row, type: 'revoked', msgRowOpaqueData: {} })],
+    message_edit: ({ id, body, t }) => [
+      { body, latestEditSenderTimestampMs: t * 1000, latestEditMsgKey: id },
+      (row) => ({ ...row, msgRowOpaqueData: { ...row.msgRowOpaqueData, body } }),
+    ],
+  };
+
+  async function applyProtocol(data) {
+    const [attributes, change] = protocols[data.subtype](data);
     const message = N('WAWebMsgCollection').MsgCollection.get(data.protocolMessageKey);
-    if (!message || data.subtype !== 'sender_revoke') return;
-    message.body = '';
-    message.type = 'revoked';
+    if (message) Object.assign(message, attributes);
+    await history.change(data.protocolMessageKey, change);
   }
 
-  const changes = { reaction: receiveReaction, edit: receiveEdit, revoke: receiveRevoke };
+  const changes = {
+    reaction: receiveReaction,
+    edit: receiveProtocol('message_edit'),
+    revoke: receiveProtocol('sender_revoke'),
+  };
 
   function contentOf(wire) {
     const { type, body, caption, filename, mimetype, filehash, size, lat, lng, loc, quoted } = wire;
@@ -196,7 +188,7 @@
     const known = N('WAWebMsgCollection').MsgCollection;
     if (!known.get(data.id)) await known.processMultipleMessages(from, [data]);
     // What is not confirmed comes again: a browser that dies in between must not lose a message.
-    await store(known.get(data.id));
+    await history.keep(known.get(data.id));
     received(wire.id);
   }
 

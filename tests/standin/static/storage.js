@@ -45,6 +45,11 @@
     return settled(transaction.objectStore(store).get(id));
   }
 
+  async function all(database, store) {
+    const transaction = (await open(database)).transaction(store, 'readonly');
+    return settled(transaction.objectStore(store).getAll());
+  }
+
   // Resolves once the rows are on disk: `strict` makes Chromium flush before it reports the transaction complete.
   async function put(database, store, rows) {
     const transaction = (await open(database)).transaction(store, 'readwrite', { durability: 'strict' });
@@ -136,5 +141,5 @@
     core.state.me = null;
   }
 
-  core.storage = { get, put, rememberPairing, nextLoginCounter, wipe };
+  core.storage = { get, all, put, rememberPairing, nextLoginCounter, wipe };
 })(self);
