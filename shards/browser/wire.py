@@ -8,6 +8,7 @@ was never retrieved". This class keeps its protocol (ids, sessions, events) and 
 
 import asyncio
 import contextlib
+import json
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,15 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
             await self.connection.send(msg)
         except SOCKET_ERRORS:
             self.end()
+
+    async def _on_message(self, message: str) -> None:
+        # pyppeteer gives way to everything else before each message. What a page tells is lost if the shard is killed
+        # before it is read, so all that has arrived is read first.
+        read = json.loads(message)
+        if read.get("id") in self._callbacks:
+            self._on_response(read)
+        else:
+            self._on_query(read)
 
     def _on_response(self, msg: dict[str, Any]) -> None:
         answer = self._callbacks.get(msg.get("id", -1))
