@@ -90,7 +90,7 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
         except SOCKET_ERRORS:
             self.end()
 
-    async def _on_message(self, message: str) -> None:
+    async def _on_message(self, message: str | bytes) -> None:
         # pyppeteer gives way to everything else before each message. What a page tells is lost if the shard is killed
         # before it is read, so all that has arrived is read first.
         read = json.loads(message)

@@ -86,11 +86,29 @@
           const onChange = message && message.isNewMsg && message.type === 'protocol' && CHANGES[message.subtype];
           if (onChange) onChange(store, message);
         }
-        return process.call(store, chat, messages, ...rest);
+        const done = process.call(store, chat, messages, ...rest);
+        return Promise.resolve(done).then((result) => receipt().then(() => result));
       };
     }
     sweepMessages(store);
   }
+  // The shard may be behind, and what it has not read dies with it: a page that waits for this before it confirms a
+  // message, as the stand-in's does, loses none. It never waits for long.
+  const RECEIPT_MS = 1000;
+  const receipts = new Map();
+  let receiptsAsked = 0;
+  const receipt = () => new Promise((resolve) => {
+    // After the messages themselves, which are told by other tasks.
+    setTimeout(() => {
+      const number = ++receiptsAsked;
+      const end = () => { receipts.delete(number); clearTimeout(timer); resolve(); };
+      const timer = setTimeout(end, RECEIPT_MS);
+      receipts.set(number, end);
+      emit('receipt', { number });
+    }, 0);
+  });
+  const heardUpTo = (number) => { for (const [asked, end] of [...receipts]) if (asked <= number) end(); };
+
   function onRevoked(store, message) {
     onRevoke({ id: message.id, refId: message.protocolMessageKey, from: message.from, author: message.author });
   }
@@ -407,7 +425,7 @@
     if (!ALWAYS.has(name) && !(window.WPP && WPP.isInjected)) return { ok: false, outcome: 'not_sent', code: 'page_not_ready', error: '' };
     try { return { ok: true, value: await actions[name](...args) }; } catch (error) { return failure(error, 'not_sent', null); }
   };
-  Object.defineProperty(window, '__blazz', { value: Object.freeze({ call }), enumerable: false });
+  Object.defineProperty(window, '__blazz', { value: Object.freeze({ call, heardUpTo }), enumerable: false });
 
   holdModules();
   listen();

@@ -21,7 +21,7 @@ from shards.page.bundle import Bundle
 from shards.page.calls import MediaFile, SentMessage, call_bridge, call_send, evaluate
 from shards.page.events import PageEventKind, Take, read_event
 from shards.page.overlay import Overlay, apply_overlay, capture_overlay
-from shards.page.script import BINDING, call_expression, document_script, page_origin
+from shards.page.script import BINDING, call_expression, document_script, page_origin, receipt_expression
 from shards.page.sockets import close_sockets
 from shards.page.state import BOOTING, PageSnapshot, PageState, read_snapshot
 
@@ -280,6 +280,9 @@ class WhatsAppPage:
     def _on_binding(self, event: dict[str, Any]) -> None:
         told = read_event(event.get("payload")) if event.get("name") == BINDING else None
         if told is None:
+            return
+        if told.kind is PageEventKind.RECEIPT:
+            self._connection.cdp_nowait("Runtime.evaluate", {"expression": receipt_expression(told.data["number"])})
             return
         if told.kind is PageEventKind.LOGGED_OUT:
             # The page tells it before its reload and again after it.

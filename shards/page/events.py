@@ -26,6 +26,8 @@ class PageEventKind(StrEnum):
     """A sent message got further: {message_id, ack, chat}; ack 1 sent, 2 delivered, 3 read, 4 played."""
     LOGGED_OUT = "logged_out"
     """WhatsApp ended the login: {reason}."""
+    RECEIPT = "receipt"
+    """The page waits until all that it told before has been taken: {number}. Answered by the driver."""
     PAGE_ERROR = "page_error"
     """The bridge itself failed somewhere: {where, error}."""
 
@@ -71,5 +73,6 @@ _REQUIRED: Mapping[PageEventKind, frozenset[str]] = {
     PageEventKind.REVOKED: _CHANGE,
     PageEventKind.ACK: frozenset({"message_id", "ack", "chat"}),
     PageEventKind.LOGGED_OUT: frozenset({"reason"}),
+    PageEventKind.RECEIPT: frozenset({"number"}),
     PageEventKind.PAGE_ERROR: frozenset({"where", "error"}),
 }

@@ -52,6 +52,11 @@ def call_expression(action: str, *args: object) -> str:
     return f"window.__blazz ? window.__blazz.call({json.dumps(action)}, {json.dumps(args)}) : null"
 
 
+def receipt_expression(number: object) -> str:
+    """Return the expression that tells the page that all it told up to its `number`th question has been taken."""
+    return f"window.__blazz && window.__blazz.heardUpTo({json.dumps(number)})"
+
+
 @cache
 def _bridge() -> str:
     text = _BRIDGE.read_text()

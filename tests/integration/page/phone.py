@@ -79,9 +79,22 @@ class World:
 
     @asynccontextmanager
     async def page(
-        self, name: str = "session", *, overlay: Overlay | None = None, timeouts: PageTimeouts = FAST
+        self,
+        name: str = "session",
+        *,
+        overlay: Overlay | None = None,
+        timeouts: PageTimeouts = FAST,
+        busy: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[OpenPage]:
-        """Open the page on the profile of that name; close Chromium cleanly afterwards if it still runs."""
+        """Open the page on the profile of that name; close Chromium cleanly afterwards if it still runs.
+
+        `busy` is what comes up before each event is taken.
+        """
+
+        def take(event: PageEvent) -> None:
+            busy()
+            told.append(event)
+
         home = self.directory / name
         home.mkdir(exist_ok=True)
         process = await BrowserProcess.start(spec_in(home), timeout_s=30)
@@ -92,7 +105,7 @@ class World:
                 connection,
                 url=self.standin.url,
                 bundle=load_bundle(),
-                take=told.append,
+                take=take,
                 overlay=overlay,
                 timeouts=timeouts,
             )

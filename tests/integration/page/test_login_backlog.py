@@ -1,5 +1,7 @@
 """What waited at WhatsApp is confirmed by the page while it logs in, long before wa-js listens: it is told at once."""
 
+import time
+
 import pytest
 
 from shards.page.events import PageEventKind
@@ -33,3 +35,21 @@ async def test_a_page_that_dies_while_it_logs_in_has_told_what_it_had_confirmed(
     assert len(told) >= BACKLOG - left
     assert told == [f"m{number}" for number in range(len(told))]
     assert not injected
+
+
+async def test_the_page_confirms_nothing_before_a_busy_shard_has_taken_it(world: World) -> None:
+    async with world.paired():
+        pass
+    for number in range(BACKLOG):
+        await world.tell("inbound", phone=PHONE, **{"from": f"{BOB}@c.us"}, body=f"m{number}")
+    async with world.page(busy=lambda: time.sleep(0.03)) as opened:
+        await opened.event(PageEventKind.MESSAGE, lambda data: bool(data["body"] == "m5"))
+        opened.process.kill()
+        await opened.process.exited
+        taken = len([event for event in opened.told if event.kind is PageEventKind.MESSAGE])
+
+        async def left() -> int:
+            return int((await world.ask("state"))["devices"][0]["queue"])
+
+        assert await eventually(left, lambda count: count > 0) >= BACKLOG - taken
+        assert taken < BACKLOG
