@@ -107,14 +107,24 @@ class Revival:
                 for session_id in anybody:
                     self._begin(session_id, tasks, stop, refused=True)
             return
-        if len(self._workers) - len(self._refused) < _PARALLEL_BEHIND:
+        if self._has_place(refused=False):
             for session_id in await parked.behind(self._name, _LOOK_AT):
-                if len(self._workers) - len(self._refused) < _PARALLEL_BEHIND:
+                if self._has_place(refused=False):
                     self._begin(session_id, tasks, stop, refused=False)
-        if len(self._refused) < _PARALLEL_REFUSED:
+        if self._has_place(refused=True):
             for session_id in await parked.due(self._name, now_ms, _LOOK_AT):
-                if len(self._refused) < _PARALLEL_REFUSED:
+                if self._has_place(refused=True):
                     self._begin(session_id, tasks, stop, refused=True)
+
+    @property
+    def _behind(self) -> int:
+        """How many sessions are worked that are not refused, or not any more."""
+        return len(self._workers) - len(self._refused)
+
+    def _has_place(self, *, refused: bool) -> bool:
+        if len(self._workers) >= PARALLEL_POSTS:
+            return False
+        return len(self._refused) < _PARALLEL_REFUSED if refused else self._behind < _PARALLEL_BEHIND
 
     async def _hurry(self, now_ms: int) -> None:
         since_ms, self._failed_since_ms = self._failed_since_ms, None
@@ -145,7 +155,7 @@ class Revival:
             tries = await parked.tries(self._name, session_id)
             while not stop.is_set() and await self._work_head(session_id, tries):
                 tries = UNTRIED
-                if len(self._workers) - len(self._refused) >= _PARALLEL_BEHIND:
+                if self._behind >= _PARALLEL_BEHIND:
                     await parked.put_last(self._name, session_id)
                     break
             self._look_again.set()
@@ -165,5 +175,10 @@ class Revival:
             if attempted is None or not await self.settle(session_id, waiting, *attempted):
                 return False
             tries = UNTRIED
-            self._refused.discard(session_id)
+            if refused:
+                # It gives its place to the next refused one, and takes one of those that are behind, if one is free.
+                self._refused.discard(session_id)
+                self._look_again.set()
+                if self._behind > _PARALLEL_BEHIND:
+                    return True
         return True

@@ -13,9 +13,10 @@ from aiohttp import web
 
 from daemon.registry.dead_letters import DeadLetters
 from daemon.registry.outbox import Outbox
-from daemon.registry.parked import Parked
+from daemon.registry.parked import Parked, Tries
 from daemon.webhooks import lanes
 from daemon.webhooks.dispatcher import WebhookDispatcher
+from daemon.webhooks.endpoint import PARALLEL_POSTS
 from daemon.webhooks.schedule import RetrySchedule
 from tests.integration.webhooks.conftest import SECRET, Publish, Running, Start
 from tests.integration.webhooks.receiver import Behaviour, Delivery, Receiver, accept, running_receiver, until
@@ -72,6 +73,10 @@ async def bounded(running: Running, most: int) -> AsyncIterator[None]:
 
 def gate_is_down(dispatcher: WebhookDispatcher) -> bool:
     return any(running.delivery.gate.down for running in dispatcher._running.values())
+
+
+def queues_worked(dispatcher: WebhookDispatcher) -> int:
+    return sum(len(running.delivery.revival._workers) for running in dispatcher._running.values())
 
 
 async def test_sessions_refused_for_good_delay_no_other_and_are_tried_by_the_schedule(
@@ -194,6 +199,32 @@ async def test_more_busy_sessions_than_are_worked_at_once_take_turns(
         await until(lambda: len(receiver.taken) == events, "all taken", limit_s=60)
     for number in range(sessions):
         assert receiver.numbers(f"s{number}") == list(range(number, events, sessions))
+
+
+async def test_no_more_queues_are_worked_than_posts_are_made_when_many_refused_sessions_are_taken_again(
+    outbox: Outbox, parked: Parked, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    sessions, each, pause_s = 60, 30, 0.02
+    await outbox.join(["laravel"])
+    for n in range(sessions):
+        for number in range(each):
+            await publish(f"s{n}", number)
+        refused = Tries(count=3, since_ms=await outbox.now_ms())
+        taken = await outbox.take("laravel", each, 1000)
+        await parked.park("laravel", f"s{n}", taken, due_ms=refused.since_ms, tries=refused)
+    receiver.behave = after(pause_s)
+    workers = 0
+    async with start() as running, bounded(running, PARALLEL_POSTS * 20):
+        began = time.monotonic()
+        while len(receiver.taken) < sessions * each:
+            # Twice as long as those posts take, and four times that on a busy machine.
+            assert time.monotonic() < began + 8 * sessions * each * pause_s / PARALLEL_POSTS
+            workers = max(workers, queues_worked(running.dispatcher))
+            await asyncio.sleep(0.002)
+        await nothing_waits(outbox)
+    assert workers == PARALLEL_POSTS
+    for n in range(sessions):
+        assert receiver.numbers(f"s{n}") == list(range(each))
 
 
 async def test_a_slow_a_hanging_a_gone_and_a_good_endpoint_are_bounded_in_order_and_apart(
