@@ -47,11 +47,19 @@ class Parked:
         return {session_id for session_id, score in zip(session_ids, scores, strict=True) if score is not None}
 
     async def park(
-        self, endpoint: str, session_id: str, events: Sequence[Waiting], *, due_ms: int | None, tries: Tries = UNTRIED
+        self,
+        endpoint: str,
+        session_id: str,
+        events: Sequence[Waiting],
+        *,
+        due_ms: int | None,
+        tries: Tries = UNTRIED,
+        whole: bool = False,
     ) -> int:
         """Move events from the endpoint's group to the end of the session's queue; return how many there was room for.
 
-        `due_ms` and `tries` count only if the session is not parked yet; None: it was not refused (`behind`).
+        `due_ms` and `tries` count only if the session is not parked yet; None: it was not refused (`behind`). `whole`
+        moves none unless there is room for all, though another's may take some of it in between if they are very many.
         """
         if due_ms is None:
             due_ms = await self._unrefused_ms()
@@ -68,11 +76,18 @@ class Parked:
             batch = events[start : start + _PARK_BATCH]
             flat = [part for one in batch for part in (one.entry_id, event_to_text(one.event))]
             known = _tries_to_text(tries) if tries.count else ""
-            first = (endpoint, session_id, due_ms, self._outbox.events_max, known)
+            needed = len(events) - start if whole else 0
+            first = (endpoint, session_id, due_ms, self._outbox.events_max, known, needed)
             moved += int(await self._link.run("park_events", names, [*first, *flat]))
             if moved < start + len(batch):
                 break
         return moved
+
+    async def room(self, endpoint: str) -> int:
+        """Return how many more events may be parked."""
+        async with self._link.asking("count parked events"):
+            parked = await self._link.text.hget(keys.EVENT_COUNTS, f"parked:{endpoint}")
+        return max(0, self._outbox.events_max - int(parked or 0))
 
     async def due(self, endpoint: str, now_ms: int, limit: int) -> list[str]:
         """Return the refused sessions whose next try is due, the longest due first."""

@@ -31,6 +31,8 @@ HELD_MAX = 1000
 _HELD_WHEN_DOWN = 100
 _ROOM = 100
 _TURN_S = 0.005
+_WAIT_S = 0.5
+_WAIT_FOR_ROOM_S = 0.05
 
 
 class Delivery:
@@ -63,6 +65,8 @@ class Delivery:
         self._endpoint = Endpoint(config, timeout_s=timeout_s)
         self._intake = Intake(outbox, config.name, held_max=held_max, join=join)
         self._room = asyncio.Event()
+        self._left_over: list[Waiting] = []
+        """In memory because their session's queue, which they must not pass, has no room. In order for each session."""
         self._stop = asyncio.Event()
         self.revival = Revival(self, look_s=min(0.25, schedule.first_s))
         self._lanes = Lanes(self, outbox, parked, self._room)
@@ -148,22 +152,37 @@ class Delivery:
     async def _fill(self, tasks: asyncio.TaskGroup) -> None:
         """Take what there is room for and put it into the lanes, or to what is parked already."""
         held = self._lanes.held
+        if self._left_over:
+            await self._place([], tasks)
+        wait_s = _WAIT_FOR_ROOM_S if self._left_over else _WAIT_S
         most = min(self._held_max, _HELD_WHEN_DOWN) if self.gate.down else self._held_max
         # Some room, so that one call to Redis takes more than one event.
         if self.gate.paused or len(held) > most - max(1, min(_ROOM, most // 4)):
             self._room.clear()
-            await first_done(self._room.wait(), sleep_or_stop(0.5, self._stop))
+            await first_done(self._room.wait(), sleep_or_stop(wait_s, self._stop))
             return
-        taken = await self._intake.next(held, most - len(held))
+        taken = await self._intake.next(held, most - len(held), wait_ms=round(wait_s * 1000))
+        if taken:
+            await self._place(taken, tasks)
+
+    async def _place(self, taken: Sequence[Waiting], tasks: asyncio.TaskGroup) -> None:
+        """Put what was left over and what is taken into lanes and queues."""
         try:
             unwanted = [one.entry_id for one in taken if not self.config.wants(one.event)]
             await self._outbox.done(self._name, unwanted)
-            wanted = [one for one in taken if self.config.wants(one.event)]
+            wanted = self._left_over + [one for one in taken if self.config.wants(one.event)]
             parked = await self._parked_among(wanted)
-            await self._lanes.put([one for one in wanted if one.event.session_id not in parked], tasks, self._stop)
+            self._left_over = [one for one in wanted if one.event.session_id in parked]
+            self._lanes.hold(self._left_over)
+            unparked = [one for one in wanted if one.event.session_id not in parked]
+            self._left_over += await self._lanes.put(unparked, tasks, self._stop)
+            room = await self._parked.room(self._name) if parked else 0
             for session_id in parked:
-                await self._add_to_parked(session_id, [one for one in wanted if one.event.session_id == session_id])
+                room -= await self._add_to_parked(session_id, room)
         except UnavailableError:
+            # Some may have left the group all the same: what is in it still is found again, in order.
+            self._lanes.let_go(self._left_over)
+            self._left_over.clear()
             self._intake.look_back()
             raise
 
@@ -178,8 +197,16 @@ class Delivery:
                 reviving = {session_id for session_id in sessions if self.revival.works_on(session_id)}
                 return parked | handed_over | reviving
 
-    async def _add_to_parked(self, session_id: str, events: Sequence[Waiting]) -> None:
-        moved = await self._parked.park(self._name, session_id, events, due_ms=None)
-        for waiting in events[moved:]:
-            await self._outbox.bury(self._name, waiting, reason=NO_ROOM, tries=0)
-            self.say_buried(waiting, NO_ROOM)
+    async def _add_to_parked(self, session_id: str, room: int) -> int:
+        """Move what is left over of a session to its queue, return how many; the rest is buried if it is refused."""
+        events = [one for one in self._left_over if one.event.session_id == session_id]
+        moved = gone = await self._parked.park(self._name, session_id, events[:room], due_ms=None)
+        if moved < len(events) and (await self._parked.tries(self._name, session_id)).count:
+            for waiting in events[moved:]:
+                await self._outbox.bury(self._name, waiting, reason=NO_ROOM, tries=0)
+                self.say_buried(waiting, NO_ROOM)
+            gone = len(events)
+        self._lanes.let_go(events[:gone])
+        settled = {one.entry_id for one in events[:gone]}
+        self._left_over = [one for one in self._left_over if one.entry_id not in settled]
+        return moved

@@ -10,7 +10,6 @@ from daemon.core.errors import UnavailableError
 from daemon.registry.outbox import Outbox, Waiting
 
 _BATCH = 100
-_BLOCK_MS = 500
 
 
 class Intake:
@@ -27,21 +26,21 @@ class Intake:
         """Have the next call find again what was returned and is not held: it could not be dealt with."""
         self._caught_up = False
 
-    async def next(self, held: Collection[str], room: int) -> list[Waiting]:
+    async def next(self, held: Collection[str], room: int, *, wait_ms: int) -> list[Waiting]:
         """Return the next events in order, none of which is in `held`; at most `room`, which is at least 1.
 
-        Waits up to half a second for new ones.
+        Waits up to `wait_ms` for new ones.
 
         Raises:
             UnavailableError: what Redis may have handed out meanwhile is found again by the next call.
         """
         try:
-            return await self._next(held, room)
+            return await self._next(held, room, wait_ms)
         except UnavailableError:
             self._caught_up = False
             raise
 
-    async def _next(self, held: Collection[str], room: int) -> list[Waiting]:
+    async def _next(self, held: Collection[str], room: int, wait_ms: int) -> list[Waiting]:
         if not self._caught_up:
             await self._join()
             # Those held now: one whose acknowledgement overtakes the answer below is let go before the answer is read.
@@ -52,4 +51,4 @@ class Intake:
             if left:
                 return left[:room]
             self._caught_up = True
-        return await self._outbox.take(self._endpoint, min(room, _BATCH), _BLOCK_MS)
+        return await self._outbox.take(self._endpoint, min(room, _BATCH), wait_ms)

@@ -79,8 +79,12 @@ class Lanes:
         """Acknowledge what is delivered until `stop` is set."""
         await self._acks.run(stop)
 
-    async def put(self, wanted: Sequence[Waiting], tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
-        """Put events at the end of their session's lane; none may be of a parked session."""
+    async def put(self, wanted: Sequence[Waiting], tasks: asyncio.TaskGroup, stop: asyncio.Event) -> list[Waiting]:
+        """Put events at the end of their session's lane; none may be of a parked session.
+
+        Returns those for which there was no room in their session's queue although older ones were moved there. They
+        count as in memory.
+        """
         self._stop = stop
         for waiting in wanted:
             session_id = waiting.event.session_id
@@ -92,11 +96,22 @@ class Lanes:
                 self._workers.add(worker)
                 worker.add_done_callback(self._workers.discard)
             lane.events.append(waiting)
+        left_over: list[Waiting] = []
         for session_id in {one.event.session_id for one in wanted}:
             lane = self._lanes.get(session_id)
             # Nobody posts to an endpoint that is down, and memory is bounded all the same.
             if lane is not None and len(lane.events) > LANE_MAX and not self._delivery.gate.shut:
-                await self._hand_over(session_id, lane)
+                left_over += await self._hand_over(session_id, lane)
+        return left_over
+
+    def hold(self, waiting: Sequence[Waiting]) -> None:
+        """Count events as in memory that are in no lane."""
+        self.held.update(one.entry_id for one in waiting)
+
+    def let_go(self, waiting: Sequence[Waiting]) -> None:
+        """Count events as not in memory any more."""
+        for one in waiting:
+            self._let_go(one.entry_id)
 
     async def finish(self) -> None:
         """Let posts in flight end for a few seconds."""
@@ -182,27 +197,33 @@ class Lanes:
                 return
         self.parkings += 1
 
-    async def _hand_over(self, session_id: str, lane: Lane) -> None:
-        """Move a whole full lane to its session's queue. If there is no room for any of it there, it stays."""
-        async with lane.lock:
-            while lane.events:
-                batch = list(lane.events)
-                moved = await self._move(session_id, lane, batch, 0.0 if lane.tries.count else None)
-                if not moved and not lane.handed_over:
-                    return
-                lane.handed_over = True
-                if moved is None or (moved < len(batch) and not await self._bury_first(lane, NO_ROOM)):
-                    return
+    async def _hand_over(self, session_id: str, lane: Lane) -> list[Waiting]:
+        """Move a full lane to its session's queue as a whole, or not at all if there is no room for all of it.
 
-    async def _move(self, session_id: str, lane: Lane, batch: Sequence[Waiting], delay_s: float | None) -> int | None:
+        Returns what was left over all the same, because others took of the room meanwhile.
+        """
+        async with lane.lock:
+            delay_s = 0.0 if lane.tries.count else None
+            if not await self._move(session_id, lane, list(lane.events), delay_s, whole=True):
+                return []
+            lane.handed_over = True
+            left_over = list(lane.events)
+            lane.events.clear()
+            return left_over
+
+    async def _move(
+        self, session_id: str, lane: Lane, batch: Sequence[Waiting], delay_s: float | None, *, whole: bool = False
+    ) -> int | None:
         """Move events from the start of a lane to the session's queue; return how many, None when stopped before.
 
-        A `delay_s` of None says that the session was not refused.
+        A `delay_s` of None says that the session was not refused. `whole` moves none unless all have room.
         """
         while True:
             try:
                 due_ms = None if delay_s is None else await self._outbox.now_ms() + round(delay_s * 1000)
-                moved = await self._parked.park(self._name, session_id, batch, due_ms=due_ms, tries=lane.tries)
+                moved = await self._parked.park(
+                    self._name, session_id, batch, due_ms=due_ms, tries=lane.tries, whole=whole
+                )
                 break
             except UnavailableError:
                 if await sleep_or_stop(_REDIS_AGAIN_S, self._stop):

@@ -140,6 +140,21 @@ async def test_a_full_stream_loses_the_oldest_and_counts_whose_they_were(rooms: 
     assert [one.event.data["n"] for one in await rooms.outbox.take("crm", 10, 1000)] == [3, 4, 5, 6, 7]
 
 
+async def test_a_whole_lane_is_parked_or_nothing_of_it_also_when_an_answer_is_lost(rooms: Rooms) -> None:
+    await rooms.outbox.join(["laravel"])
+    for n in range(4):
+        await rooms.events.publish(event(n))
+    taken = await rooms.outbox.take("laravel", 10, 1000)
+    rooms.outbox.events_max = 3
+    assert await rooms.parked.park("laravel", "s", taken, due_ms=None, whole=True) == 0
+    assert await rooms.parked.which("laravel", ["s"]) == set()
+    for _ in range(2):  # the second time all the room is taken by what the first call moved
+        assert await rooms.parked.park("laravel", "s", taken[:3], due_ms=None, whole=True) == 3
+        assert await rooms.parked.room("laravel") == 0
+    assert await rooms.parked.park("laravel", "s", taken, due_ms=None) == 3
+    assert [one.event.data["n"] for one in await rooms.parked.head("laravel", "s", 10)] == [0, 1, 2]
+
+
 async def test_a_parked_session_is_worked_and_left_and_what_died_is_sent_again(rooms: Rooms) -> None:
     await rooms.outbox.join(["laravel"])
     for n in range(4):

@@ -162,6 +162,52 @@ async def test_a_busy_session_that_is_taken_slowly_delays_no_other_and_keeps_its
     assert each_s < pause_s * 5
 
 
+@pytest.mark.parametrize("room", [0, 20, 60, 130])
+async def test_a_busy_session_waits_for_room_to_be_parked_and_is_never_buried_untried(
+    outbox: Outbox, letters: DeadLetters, receiver: Receiver, publish: Publish, start: Start, room: int
+) -> None:
+    outbox.events_max = room
+    receiver.behave = after(0.003)
+    for n in range(400):
+        await publish("busy", n)
+    await publish("other", 0)
+    async with start() as running, bounded(running, 100 + 20):
+        for n in range(400, 500):
+            await publish("busy", n)
+        await until(lambda: len(receiver.taken) >= 501, "all taken")
+        await nothing_waits(outbox)
+    assert receiver.numbers("busy") == list(range(500))
+    assert receiver.numbers("other") == [0]
+    assert (await letters.page()).letters == []
+
+
+async def test_a_refused_session_that_has_used_up_the_room_loses_to_the_dead_letters_and_a_busy_one_does_not(
+    outbox: Outbox, letters: DeadLetters, receiver: Receiver, publish: Publish, start: Start
+) -> None:
+    outbox.events_max = 60
+
+    async def behave(_request: web.Request, delivery: Delivery) -> web.StreamResponse:
+        await asyncio.sleep(0.003)
+        return web.Response(status=500 if delivery.session_id == "bad" else 200)
+
+    receiver.behave = behave
+    for n in range(45):
+        await publish("bad", n)
+    async with start(schedule=SCALED) as running, bounded(running, 100 + 2 * 20):
+        await until(lambda: len(receiver.tries) >= 4, "parked")
+        for n in range(300):
+            await publish("busy", n)
+            await publish("bad", 45 + n)
+        await until(lambda: len(receiver.numbers("busy")) == 300, "all of the busy one")
+        receiver.behave = accept
+        await nothing_waits(outbox)
+    assert receiver.numbers("busy") == list(range(300))
+    buried = (await letters.page(limit=500)).letters
+    assert buried and {one.event["session_id"] for one in buried} == {"bad"}
+    lost = {one.event["data"]["n"] for one in buried}
+    assert receiver.numbers("bad") == [n for n in range(345) if n not in lost]
+
+
 async def test_sessions_that_are_full_refused_and_taken_in_any_mixture_keep_their_order(
     outbox: Outbox, receiver: Receiver, publish: Publish, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,10 +41,10 @@ async def test_an_event_acknowledged_while_the_group_is_read_is_not_read_again(
     # A leader that is gone took three, and acknowledged none.
     left = await outbox.take(NAME, 3, 10)
     intake = Intake(outbox, NAME, held_max=100, join=join)
-    first = await intake.next(held, 3)
+    first = await intake.next(held, 3, wait_ms=500)
     assert [waiting.entry_id for waiting in first] == [waiting.entry_id for waiting in left]
     held.update(waiting.entry_id for waiting in first)
     outbox.delivered = [first[0].entry_id, first[1].entry_id]
-    second = await intake.next(held, 97)
+    second = await intake.next(held, 97, wait_ms=500)
     assert [waiting.event.data["n"] for waiting in second] == [3]
     assert held == {first[2].entry_id}
