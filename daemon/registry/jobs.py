@@ -55,10 +55,7 @@ class Jobs:
                 pipe.set(name, body, px=_KEPT_MS)
             await pipe.execute()
             await self._list(job)
-            pipe = self._link.text.pipeline(transaction=True)
-            for name in names:
-                pipe.persist(name)
-            await pipe.execute()
+        await self._link.run("keep_job", [keys.job(job.job_id), keys.job_asked(job.job_id)], [JobState.DONE])
 
     async def _list(self, job: RestoreJob) -> None:
         at = {job.job_id: int(job.created_at.timestamp() * 1000)}
@@ -131,7 +128,7 @@ class Jobs:
                 pipe.set(keys.job_members(job.job_id), json.dumps(list(members)))
                 pipe.delete(keys.job_asked(job.job_id))
             if done:
-                pipe.delete(keys.job_members(job.job_id))
+                pipe.delete(keys.job_members(job.job_id), keys.job_asked(job.job_id))
             pipe.set(keys.job(job.job_id), _to_text(job), px=_KEPT_MS if done else None)
             await pipe.execute()
 

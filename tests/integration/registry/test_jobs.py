@@ -50,6 +50,21 @@ async def test_jobs_that_wait_neither_run_out_nor_are_pushed_out(rooms: Rooms) -
     assert [await rooms.link.text.ttl(name) for name in names] == [-1, -1]
 
 
+async def test_a_job_that_is_done_before_its_request_has_ended_keeps_its_time_limit(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_it = rooms.jobs._list
+
+    async def list_and_work(job: RestoreJob) -> None:
+        await list_it(job)
+        await end(rooms, job)
+
+    monkeypatch.setattr(rooms.jobs, "_list", list_and_work)
+    job = await ask(rooms, NOW)
+    assert 6 * 86400 < await rooms.link.text.ttl(keys.job(job.job_id)) <= 7 * 86400
+    assert not await rooms.link.text.exists(keys.job_asked(job.job_id))
+
+
 async def test_jobs_of_one_millisecond_are_all_on_some_page_and_none_twice(rooms: Rooms) -> None:
     times = [NOW] * 5 + [NOW + timedelta(seconds=1)] * 5 + [NOW - timedelta(seconds=1)]
     asked = {(await ask(rooms, at)).job_id for at in times}
