@@ -165,6 +165,7 @@ def _to_text(job: RestoreJob) -> str:
 
 def _from_text(body: str) -> RestoreJob:
     raw: dict[str, Any] = json.loads(body)
+    raw = {name: raw[name] for name in raw.keys() & RestoreJob.__dataclass_fields__.keys()}  # a newer version has more
     times = {name: parse_iso(raw[name]) if raw[name] else None for name in _TIMES}
     made = raw | times | {"source": JobSource(raw["source"]), "state": JobState(raw["state"])}
     return RestoreJob(**(made | {"unknown": tuple(raw["unknown"])}))

@@ -1,5 +1,6 @@
 """Restore jobs on a real Redis: none is lost before it is done, and all are listed."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -96,6 +97,13 @@ async def test_only_so_many_may_wait_and_done_ones_do_not_count(rooms: Rooms) ->
         await ask(rooms, NOW)
     await end(rooms, asked[0])
     await ask(rooms, NOW)
+
+
+async def test_what_a_newer_version_says_of_a_job_is_no_error(rooms: Rooms) -> None:
+    job = await ask(rooms, NOW)
+    body = json.loads(await rooms.link.text.get(keys.job(job.job_id)))
+    await rooms.link.text.set(keys.job(job.job_id), json.dumps(body | {"new": 1}))
+    assert await rooms.jobs.unfinished() == [job]
 
 
 async def test_a_job_that_redis_lost_is_not_asked_for_for_ever(rooms: Rooms) -> None:
