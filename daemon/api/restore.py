@@ -83,8 +83,10 @@ class RestoreJobBody(BaseModel):
     needs_scan: int = Field(description="Only a person can bring them back.")
     ended: int = Field(description="Stopped or deleted since.")
     eta_s: float | None = Field(description="Seconds until nothing waits any more; null while nobody can tell.")
-    unknown: list[str] = Field(description="The first of the ids that no source knows.")
+    unknown: list[str] = Field(description="The first of the ids that no source knows, or has anything readable of.")
     unknown_count: int
+    reason: str | None = Field(description="Code of the error for which it could not be taken up.")
+    gave_up: bool = Field(description="Done although some still wait, or before it could be taken up.")
     created_at: Instant
     began_at: Instant | None
     finished_at: Instant | None

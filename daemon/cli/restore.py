@@ -52,7 +52,7 @@ def _followed(coordinator: Coordinator, job: dict[str, Any], timeout_s: float | 
     def look() -> Step:
         nonlocal seen
         seen = coordinator.get(path)
-        left = f"about {seen['eta_s']:.0f} s left" if seen["eta_s"] else ""
+        left = f"about {seen['eta_s']:.0f} s left" if seen["eta_s"] else seen.get("reason") or ""
         done = seen["total"] - seen["waiting"]
         return Step(done=done, total=seen["total"], note=left, finished=seen["state"] == "done")
 
@@ -64,7 +64,8 @@ def _followed(coordinator: Coordinator, job: dict[str, Any], timeout_s: float | 
     except KeyboardInterrupt:
         print_line(f"not followed any more; it goes on as {job['job_id']}", err=True)
         return seen, ExitCode.INTERRUPTED
-    return seen, 1 if seen["unknown_count"] or seen["connected"] < seen["total"] else ExitCode.OK
+    failed = _gave_up(seen) or seen["unknown_count"] or seen["connected"] < seen["total"]
+    return seen, 1 if failed else ExitCode.OK
 
 
 def _print(job: dict[str, Any], *, as_json: bool) -> None:
@@ -76,6 +77,12 @@ def _print(job: dict[str, Any], *, as_json: bool) -> None:
     if job["unknown_count"]:
         shown = ", ".join(job["unknown"])
         print_line(f"{job['unknown_count']} that nobody knows: {shown}")
+    if _gave_up(job):
+        print_line(f"it has given up{': ' if job['reason'] else ''}{job['reason'] or ''}")
+
+
+def _gave_up(job: dict[str, Any]) -> bool:
+    return bool(job.get("gave_up"))  # an older coordinator does not say
 
 
 _COUNTS = ("connected", "waiting", "failed", "needs_scan", "ended")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from daemon.sessions.states import SessionState
@@ -11,6 +11,9 @@ from daemon.sessions.states import SessionState
 _S = SessionState
 _NEEDS_HUMAN = frozenset({_S.QR, _S.PAIRING, _S.DISCONNECTED, _S.CONFLICT})
 _RATE_NEEDS = 3
+
+GIVE_UP_AFTER = timedelta(hours=24)
+"""So long after it was asked for a job ends, whatever still waits: else what finds no place would keep it for ever."""
 
 
 class JobSource(StrEnum):
@@ -33,7 +36,7 @@ class JobState(StrEnum):
     """The leading coordinator has not taken it up yet."""
     RUNNING = "running"
     DONE = "done"
-    """Every session is connected, failed, needs a person, or is not wanted any more."""
+    """Every session is connected, failed, needs a person, or is not wanted any more; or the job gave up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +75,24 @@ class RestoreJob:
     unknown: tuple[str, ...] = ()
     """The first of the ids that were named and that no source knows."""
     unknown_count: int = 0
+    reason: str | None = None
+    """Code of the error for which it could not be taken up."""
+    gave_up: bool = False
+    """It is done because it cannot be taken up, or lasted too long. What waits then is still wanted and goes on."""
 
     @property
     def settled(self) -> int:
         """How many do not wait any more."""
         return self.total - self.waiting
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """All that can change while it runs, but the time left."""
+        return (self.total, self.connected, self.waiting, self.failed, self.needs_scan, self.ended)
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Say whether it has lasted as long as a job may."""
+        return now - self.created_at >= GIVE_UP_AFTER
 
 
 def progressed(job: RestoreJob, statuses: Iterable[SessionState | None], now: datetime) -> RestoreJob:
@@ -92,7 +108,14 @@ def progressed(job: RestoreJob, statuses: Iterable[SessionState | None], now: da
     )
     if seen.waiting == 0:
         return replace(seen, state=JobState.DONE, finished_at=now, eta_s=0.0)
+    if job.is_overdue(now):
+        return given_up(seen, now)
     return replace(seen, eta_s=_eta_s(seen, now))
+
+
+def given_up(job: RestoreJob, now: datetime) -> RestoreJob:
+    """Return the job as done, whatever still waits."""
+    return replace(job, state=JobState.DONE, finished_at=now, gave_up=True, eta_s=None)
 
 
 def _kind(status: SessionState | None) -> str:

@@ -252,6 +252,16 @@ def test_whoever_waited_too_briefly_gets_what_was_seen_last_as_json(server: Serv
     assert (result.exit_code, json.loads(result.stdout)["drain"]) == (1, None)
 
 
+def test_a_restore_job_that_gave_up_has_failed_and_says_why(server: Server) -> None:
+    job = {
+        "job_id": "j", "state": "done", "total": 0, "waiting": 0, "eta_s": None, "connected": 0, "failed": 0,
+        "needs_scan": 0, "ended": 0, "unknown_count": 0, "unknown": [], "gave_up": True, "reason": "platform_not_set",
+    }  # fmt: skip
+    server.answer = lambda _method, _path: told(job)
+    result = server.blazz("restore", "--source", "platform")
+    assert (result.exit_code, "it has given up: platform_not_set" in result.stdout) == (1, True), result.output
+
+
 def test_redriving_says_when_what_was_named_is_gone_and_how_far_it_came(server: Server) -> None:
     def redriven(sent: int, skipped: int, cursor: str | None = None) -> Answer:
         return told({"redriven": sent, "skipped": skipped, "next_cursor": cursor})

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from daemon.core.clock import utc_now
-from daemon.sessions.jobs import JobSource, JobState, RestoreJob, progressed
+from daemon.sessions.jobs import GIVE_UP_AFTER, JobSource, JobState, RestoreJob, progressed
 from daemon.sessions.states import SessionState as S
 
 NOW = utc_now()
@@ -28,6 +28,14 @@ def test_every_session_counts_once() -> None:
 def test_it_is_done_when_nothing_waits() -> None:
     job = progressed(JOB, [S.CONNECTED] * 6 + [S.DISCONNECTED, None], NOW)
     assert (job.state, job.finished_at, job.eta_s) == (JobState.DONE, NOW, 0.0)
+
+
+def test_it_gives_up_what_waits_for_too_long_and_says_how_many() -> None:
+    waits = [S.CONNECTED] * 5 + [S.PENDING] * 3
+    before, after = (progressed(JOB, waits, NOW + GIVE_UP_AFTER + timedelta(seconds=by)) for by in (-1, 0))
+    assert (before.state, before.gave_up) == (JobState.RUNNING, False)
+    assert (after.state, after.gave_up, after.waiting, after.eta_s) == (JobState.DONE, True, 3, None)
+    assert not progressed(JOB, [S.CONNECTED] * 8, NOW + 2 * GIVE_UP_AFTER).gave_up
 
 
 def test_the_time_left_comes_from_the_rate_so_far() -> None:
