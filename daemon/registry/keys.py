@@ -12,7 +12,8 @@ are meant for that. What else has a TTL and is dropped:
 - upload: its message is not sent, or its file not given, and that is said;
 - code on display: the page's next one replaces a QR code, a pairing code is asked for again;
 - exit report: leases run out by their TTL instead, and a shard that crashed gets sessions at once;
-- restore job that is done: it is not known any more. Until then it has no TTL.
+- restore job that is done: it is a 404 before its week is over. One that is not done has no TTL and is not dropped,
+  but for the moment until it is listed: then its request has not been answered yet.
 """
 
 INDEX = "wa:sessions"
