@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from daemon.coordinator.recovering import Mending, plan_mending, recovered
-from daemon.core.clock import mono_s, parse_iso, utc_now
+from daemon.core.clock import mono_s, utc_now
 from daemon.core.errors import SessionNotFoundError
 from daemon.objectstore.archives import Archives
-from daemon.objectstore.census import census
+from daemon.objectstore.census import backed_up_at, census
 from daemon.registry.registry import Registry
 from daemon.registry.tombstones import Tombstone
 from daemon.sessions.jobs import AskedSession
@@ -90,7 +90,7 @@ class LostSessions:
             void_token=mark.void_token if mark else 0,
             # A stop that its mark tells of is undone by this wish; a delete is not.
             newest=refs[0].order,
-            backed_up_at=parse_iso(facts.metadata["backed-up-at"]) if "backed-up-at" in facts.metadata else None,
+            backed_up_at=backed_up_at(facts),
             wished_at=mark.at if mark else None,
             marked=mark.text if mark else None,
         )

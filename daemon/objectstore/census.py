@@ -94,7 +94,7 @@ async def _ask(archives: Archives, found: Found, tally: CensusTally) -> KnownSes
         void_token=mark.void_token if mark else 0,
         desired=_desired(mark, newest),
         newest=newest,
-        backed_up_at=_backed_up_at(facts) if facts else None,
+        backed_up_at=backed_up_at(facts) if facts else None,
         wished_at=mark.at if mark else None,
         marked=mark.text if mark else None,
     )
@@ -152,7 +152,8 @@ def _user_of(found: Found, facts: ObjectFacts | None) -> str | None:
     return told if told and is_id(told) else None
 
 
-def _backed_up_at(facts: ObjectFacts) -> datetime:
+def backed_up_at(facts: ObjectFacts) -> datetime:
+    """Return when an archive was made, or at least stored."""
     with contextlib.suppress(ValueError):
         return parse_iso(facts.metadata.get("backed-up-at", ""))
     return facts.stored_at

@@ -9,6 +9,12 @@ class PlatformUnavailableError(UnavailableError):
     code = "platform_unavailable"
 
 
+class PlatformNotSetError(FatalError):
+    """The platform's database is asked for, and none is set."""
+
+    code = "platform_not_set"
+
+
 class PlatformRefusedError(FatalError):
     """The platform's database cannot be read as it is set: credentials, database, table, columns, or the driver."""
 

@@ -4,7 +4,7 @@ What is not done has no TTL: it neither runs out nor may be evicted.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from daemon.registry.link import RedisLink
 from daemon.sessions.jobs import AskedSession, JobSource, JobState, RestoreJob
 
 UNFINISHED_MAX = 200
-"""Each may have a request's 10,000 sessions in Redis, is looked at every second, and tells of itself every 5 s."""
+"""Each may have a request's 10,000 sessions in Redis, and while it goes on tells of itself every 5 s."""
 _KEPT_MS = 7 * 86400 * 1000
 _FORGOTTEN_AT_ONCE = 1000
 _TIMES = ("created_at", "began_at", "finished_at")
@@ -94,10 +94,11 @@ class Jobs:
             older = await client.zrevrangebyscore(keys.JOBS, f"({at_ms}", "-inf", **span)
         return [*(one for one in reversed(same) if one[0] < last), *older][:count]
 
-    async def unfinished(self) -> list[RestoreJob]:
-        """Return the jobs that `finish` was not called for, oldest first."""
+    async def unfinished(self, *, but: Collection[str] = ()) -> list[RestoreJob]:
+        """Return the jobs that `finish` was not called for, `but` for some, oldest first."""
         async with self._link.asking("list jobs"):
-            ids = await self._link.text.zrange(keys.JOBS_UNFINISHED, 0, -1)
+            listed = await self._link.text.zrange(keys.JOBS_UNFINISHED, 0, -1)
+        ids = [job_id for job_id in listed if job_id not in but]
         jobs = await self._read(ids)
         gone = set(ids) - {job.job_id for job in jobs}
         if gone:  # a job is whole before it is listed: Redis lost these

@@ -106,6 +106,12 @@ async def test_what_a_newer_version_says_of_a_job_is_no_error(rooms: Rooms) -> N
     assert await rooms.jobs.unfinished() == [job]
 
 
+async def test_some_unfinished_jobs_need_not_be_read(rooms: Rooms) -> None:
+    rests, other = await ask(rooms, NOW), await ask(rooms, NOW)
+    assert await rooms.jobs.unfinished(but={rests.job_id}) == [other]
+    assert len(await rooms.jobs.unfinished()) == 2
+
+
 async def test_a_job_that_redis_lost_is_not_asked_for_for_ever(rooms: Rooms) -> None:
     lost, other = await ask(rooms, NOW), await ask(rooms, NOW)
     await rooms.link.text.delete(keys.job(lost.job_id))
