@@ -98,7 +98,8 @@ def place(redis_url: str, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
                 known = settle()
                 asyncio.run(_store_archive(s3, home))
                 job = client.post("/api/whatsapp/restore", json={"sessions": ["session-12-7"]}).json()["job_id"]
-                token = _made(client, "/api/whatsapp/tokens", {"name": "n", "scopes": ["read"]})["id"]
+                _soon(lambda: client.get("/api/whatsapp/tokens"))  # 503 until the leader has compared them
+                token = _soon(lambda: client.post("/api/whatsapp/tokens", json={"name": "n", "scopes": ["read"]}))["id"]
             yield Place(url, known | {"job_id": job, "token_id": token})
             assert "Traceback" not in log.read_text(), log.read_text()
         finally:
@@ -106,10 +107,10 @@ def place(redis_url: str, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
                 process.kill()
 
 
-def _made(client: httpx.Client, path: str, body: dict[str, object]) -> dict[str, Any]:
-    """Post until it is taken: tokens are not while the leader has not compared them with the bucket."""
+def _soon(ask: Callable[[], httpx.Response]) -> dict[str, Any]:
+    """Ask until it is answered."""
     deadline = time.monotonic() + 20
-    while (answer := client.post(path, json=body)).status_code >= 400:
+    while (answer := ask()).status_code >= 400:
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.1)
     return dict(answer.json())

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from daemon.core.errors import BrowserError
 from daemon.sessions.outgoing import Outgoing, Text
 from daemon.sessions.sends import new_message_id
 from shards.browser.connection import BrowserConnection
@@ -57,6 +58,16 @@ async def send_text(page: WhatsAppPage, to: str, text: str, *, message_id: str |
     return await page.send(Outgoing(to=to, message_id=message_id or new_message_id(), content=content))
 
 
+async def _started(home: Path) -> BrowserProcess:
+    """Start Chromium, once more if it crashes at its start, as it does now and then on a busy machine."""
+    try:
+        return await BrowserProcess.start(spec_in(home), timeout_s=30)
+    except BrowserError as error:
+        if "ended with -" not in error.message:
+            raise
+    return await BrowserProcess.start(spec_in(home), timeout_s=30)
+
+
 class World:
     """The stand-in and the sessions of one test, each in a profile of its own."""
 
@@ -97,7 +108,7 @@ class World:
 
         home = self.directory / name
         home.mkdir(exist_ok=True)
-        process = await BrowserProcess.start(spec_in(home), timeout_s=30)
+        process = await _started(home)
         connection, told = None, list[PageEvent]()
         try:
             connection = await BrowserConnection.open(process, timeout_s=10)

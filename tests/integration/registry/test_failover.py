@@ -39,7 +39,7 @@ def watched() -> Iterator[Watched]:
 
 @contextlib.asynccontextmanager
 async def linked(url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(RedisSettings(REDIS_URL=SecretStr(url), REDIS_TIMEOUT_MS=1000)) as link:
+    async with RedisLink(RedisSettings(REDIS_URL=SecretStr(url), REDIS_TIMEOUT_MS=2000)) as link:
         yield link
 
 
