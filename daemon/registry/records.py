@@ -37,7 +37,6 @@ _WISHES = (
     "rollback",
 )
 """What only the coordinator writes, or who makes a session; of scan_allowed and void_token it is one of two writers."""
-_WRITTEN_WHOLE = 2
 _NOT_DOOMED, _GONE = -1, -2
 
 
@@ -179,15 +178,21 @@ class Records:
         """
         fields = record_to_fields(record)
         wishes = _flat({name: fields.pop(name) for name in _WISHES})
+        # Index and set of the shard first, as in `create`: should the answer get lost and the holder end, nobody would
+        # ever see a record that is in neither, and no recovery makes one that is there.
+        await self._list(record)
         answer = await self._link.run(
             "regain_record",
             [keys.record(record.session_id), keys.token(record.session_id), keys.seen_epoch(record.session_id)],
             [token, record.serial, len(wishes), *wishes, *_flat(fields)],
         )
         check_held_answer(answer, record.session_id, token)
+        await self._list(record)
+
+    async def _list(self, record: SessionRecord) -> None:
         async with self._link.asking("store a session"):
             await self._link.text.zadd(keys.INDEX, {record.session_id: 0})
-            if answer == _WRITTEN_WHOLE and record.shard is not None:
+            if record.shard is not None:
                 await self._link.text.sadd(keys.placed(record.shard), record.session_id)
 
     async def doomed_token(self, session_id: str) -> int:

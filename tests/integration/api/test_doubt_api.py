@@ -164,13 +164,16 @@ async def test_files_of_a_stuck_session_are_refused_and_hold_up_nobody(
 
     waiting = [asyncio.create_task(file(stuck)) for _ in range(12)]
     try:
-        await asyncio.sleep(1)
+        async with asyncio.timeout(20):
+            while len(shard.got) < 2:  # as many as one session has places
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         shard.reply = SENT
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             assert (await file(other)).status_code == 200
             text = {"session_id": stuck, "to": "5511999990000", "message": "hi"}
             assert (await api.post(SEND, json=text)).status_code == 200
-            refused, _ = await asyncio.wait(waiting, timeout=8)
+            refused, _ = await asyncio.wait(waiting, timeout=15)
         answers = [task.result() for task in refused]
         assert {answer.json()["code"] for answer in answers if answer.status_code != 200} == {"send_queue_full"}
         assert all(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -85,6 +86,28 @@ async def test_a_holder_is_told_of_a_loss_until_it_has_written_its_record(rooms:
     await rooms.records.regain(replace(mine, status=SessionState.CONNECTED), lease.token)
     assert await rooms.leases.renew([lease]) == [Renewal.KEPT]
     assert (await rooms.records.get("s")).status is SessionState.CONNECTED
+
+
+async def test_a_record_that_was_written_again_is_seen_although_its_holder_never_hears_of_it(
+    rooms: Rooms, server: LosingRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = record(token=1, shard="shard_00")
+    await rooms.records.create(mine)
+    lease = await rooms.leases.acquire("s", "a", floor=0)
+    server.client.flushall()
+    assert await rooms.leases.renew([lease]) == [Renewal.REGAINED]
+    run = rooms.link.run
+
+    async def answer_lost(name: str, *arguments: Any) -> Any:
+        await run(name, *arguments)
+        raise RedisUnavailableError("the answer got lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rooms.link, "run", answer_lost)
+        with pytest.raises(RedisUnavailableError):
+            await rooms.records.regain(mine, lease.token)
+    assert [found.session_id for found in await rooms.records.all()] == ["s"]
+    assert [found.session_id for found in await rooms.records.placed_on("shard_00")] == ["s"]
 
 
 async def test_what_is_written_again_too_late_changes_nothing(rooms: Rooms, server: LosingRedis) -> None:

@@ -65,7 +65,7 @@ async def test_a_thousand_events_of_a_refused_session_fill_no_memory_and_block_n
         await parked_events(outbox, 300)
         # Between its tries, every 50 ms here, nothing of it is in memory.
         await until(lambda: running.dispatcher.held() == 0, "all of the bad session is in Redis alone")
-        assert most <= 50
+        assert most <= 50 + 20  # of the group, and of the one queue that is worked
         counts = await counts_of(outbox)
         assert (counts.waiting, counts.parked_sessions) == (300, 1)
         await publish("bad", 300)
