@@ -4,8 +4,9 @@ AES-SIV (RFC 5297) needs no nonce, so nothing is counted or stored, and every co
 another one sealed. All of a list's cursors have one length.
 """
 
+import asyncio
 import base64
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, cast
 
 from cryptography.exceptions import InvalidTag
@@ -26,7 +27,16 @@ class Cursors:
     """Seals places in lists with a key that is derived from API_TOKEN, which all coordinators share."""
 
     def __init__(self, api_token: SecretStr) -> None:
-        self._cipher = AESSIV(_key(api_token.get_secret_value()))
+        self._api_token = api_token
+
+    @cached_property
+    def _cipher(self) -> AESSIV:
+        return AESSIV(_key(self._api_token.get_secret_value()))
+
+    async def get_ready(self) -> None:
+        """Derive the key, if that is still to be done: too slow for the event loop, and for every start."""
+        if "_cipher" not in vars(self):
+            await asyncio.to_thread(lambda: self._cipher)
 
     def seal(self, of: str, place: str | None) -> str | None:
         """Return the cursor for a place in the list `of`; None for None, the end."""
@@ -58,8 +68,10 @@ def _key(api_token: str) -> bytes:
     return Scrypt(salt=_PURPOSE, length=_KEY_BYTES, n=2**15, r=8, p=1).derive(api_token.encode())
 
 
-def _cursors(request: Request) -> Cursors:
-    return cast(Cursors, request.app.state.cursors)
+async def _cursors(request: Request) -> Cursors:
+    cursors = cast(Cursors, request.app.state.cursors)
+    await cursors.get_ready()
+    return cursors
 
 
 CursorsOf = Annotated[Cursors, Depends(_cursors)]

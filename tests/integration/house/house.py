@@ -30,16 +30,20 @@ TOKEN = "test-token-of-many-characters"
 SECRET = "webhook-secret-of-many-characters"
 DEADLINE_S = 30.0
 
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S, _PAUSE_GROWS = 0.05, 0.25, 1.15
+
 
 async def until(what: str, probe: Callable[[], Awaitable[Any]], *, timeout_s: float = DEADLINE_S) -> Any:
     """Return the first true answer of `probe`; fail with `what` and the last answer when none comes in time."""
     deadline = time.monotonic() + timeout_s
-    answer = None
+    answer, pause_s = None, _SHORTEST_PAUSE_S
     while time.monotonic() < deadline:
         answer = await probe()
         if answer:
             return answer
-        await asyncio.sleep(0.05)
+        # A look costs some milliseconds here and in the coordinator, of the processor that others wait for.
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * _PAUSE_GROWS, _LONGEST_PAUSE_S)
     raise AssertionError(f"not in {timeout_s} s: {what}; last answer: {answer!r}")
 
 

@@ -15,6 +15,7 @@ import pytest
 from daemon.core.errors import RedisUnavailableError
 from daemon.core.sections import RedisSettings
 from daemon.embedded.redis import redis_url
+from daemon.registry import keys
 from daemon.registry.exits import ExitReport, Exits
 from daemon.registry.link import RedisLink
 from daemon.registry.wakes import Wakes
@@ -26,10 +27,20 @@ SHARDS = ["shard_00", "shard_01"]
 
 
 @pytest.fixture
-async def link(running: House) -> AsyncIterator[RedisLink]:
+def lived_in(shared: House) -> House:
+    """The shared home, in which everything runs again."""
+    if {*shared.states().values()} != {"RUNNING"}:
+        shared.control("start", "all")
     # Of a process that ends while it starts, supervisord does not say the number.
-    until(lambda: {*running.status().values()} == {"RUNNING"}, "supervisord counts everything as running")
-    async with RedisLink(RedisSettings(REDIS_URL=redis_url(running.home.var), REDIS_TIMEOUT_MS=1000)) as opened:
+    until(lambda: {*shared.states().values()} == {"RUNNING"}, "supervisord counts everything as running")
+    return shared
+
+
+@pytest.fixture
+async def link(lived_in: House) -> AsyncIterator[RedisLink]:
+    """Its Redis, in which no end is reported yet."""
+    async with RedisLink(RedisSettings(REDIS_URL=redis_url(lived_in.home.var), REDIS_TIMEOUT_MS=1000)) as opened:
+        await opened.text.delete(*(keys.exit_report(name) for name in SHARDS))
         yield opened
 
 
@@ -73,10 +84,10 @@ def no_event_was_stuck(house: House) -> bool:
 
 
 async def test_a_killed_shard_is_reported_as_a_crash_after_its_browsers_are_dead(
-    running: House, link: RedisLink, browser: "subprocess.Popen[bytes]"
+    lived_in: House, link: RedisLink, browser: "subprocess.Popen[bytes]"
 ) -> None:
-    pid = running.pid("shard:shard_00")
-    note_as_browser(running, "shard_00", browser)
+    pid = lived_in.pid("shard:shard_00")
+    note_as_browser(lived_in, "shard_00", browser)
     last_wake = await Wakes(link).last_id()
     os.kill(pid, signal.SIGKILL)
     found = await report(link, "shard_00")
@@ -86,68 +97,69 @@ async def test_a_killed_shard_is_reported_as_a_crash_after_its_browsers_are_dead
     assert f":{pid}-" in found.holder_prefix
     _, wakes = await Wakes(link).wait(last_wake, 5000)
     assert [(wake.why, wake.shard) for wake in wakes] == [("shard_exit", "shard_00")]
-    until(lambda: running.pid("shard:shard_00") not in (0, pid), "another process of that name")
-    assert no_event_was_stuck(running)
+    until(lambda: lived_in.pid("shard:shard_00") not in (0, pid), "another process of that name")
+    assert no_event_was_stuck(lived_in)
 
 
-async def test_real_browsers_of_a_killed_shard_are_gone_when_it_is_reported(running: House, link: RedisLink) -> None:
-    async with httpx.AsyncClient(timeout=20) as client:
-        answer = await client.post(
-            f"http://127.0.0.1:{running.port}/api/whatsapp/sessions",
-            json={"workspace_id": "1", "user_id": "1"},
-            headers={"Authorization": f"Bearer {running.environment['API_TOKEN']}"},
-        )
+async def test_real_browsers_of_a_killed_shard_are_gone_when_it_is_reported(lived_in: House, link: RedisLink) -> None:
+    path = "/api/whatsapp/sessions"
+    headers = {"Authorization": f"Bearer {lived_in.environment['API_TOKEN']}"}
+    http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{lived_in.port}", headers=headers, timeout=20)
+    answer = await http.post(path, json={"workspace_id": "1", "user_id": "1"})
     assert answer.status_code == 202, answer.text
 
     def browsers() -> list[tuple[str, int]]:
-        notes = running.home.run_dir.glob("*.chromium/*.pgid")
+        notes = lived_in.home.run_dir.glob("*.chromium/*.pgid")
         groups = [(note.parent.name.removesuffix(".chromium"), live_group(note)) for note in notes]
         return [(shard, group) for shard, group in groups if group is not None]
 
     until(lambda: bool(browsers()), "a Chromium runs")
     ((shard, group),) = browsers()
-    os.kill(running.pid(f"shard:{shard}"), signal.SIGKILL)
+    os.kill(lived_in.pid(f"shard:{shard}"), signal.SIGKILL)
     assert not (await report(link, shard)).expected
     assert not group_members(group)
+    assert (await http.delete(f"{path}/{answer.json()['session_id']}")).is_success
+    await http.aclose()
 
 
-async def test_crashes_are_counted(running: House, link: RedisLink) -> None:
+async def test_crashes_are_counted(lived_in: House, link: RedisLink) -> None:
     for count in (1, 2):
-        until(lambda: running.status()["shard:shard_01"] == "RUNNING", "the shard runs")
-        os.kill(running.pid("shard:shard_01"), signal.SIGKILL)
+        until(lambda: lived_in.states()["shard:shard_01"] == "RUNNING", "the shard runs")
+        os.kill(lived_in.pid("shard:shard_01"), signal.SIGKILL)
         await report(link, "shard_01", lambda found, count=count: len(found.recent) == count)  # type: ignore[misc]
 
 
 async def test_told_to_stop_is_expected_and_a_dead_owners_browser_does_not_outlive_it(
-    running: House, link: RedisLink, browser: "subprocess.Popen[bytes]"
+    lived_in: House, link: RedisLink, browser: "subprocess.Popen[bytes]"
 ) -> None:
-    pid = running.pid("shard:shard_01")
-    note_as_browser(running, "shard_01", browser)
-    running.control("stop", "shard:shard_01")
+    pid = lived_in.pid("shard:shard_01")
+    note_as_browser(lived_in, "shard_01", browser)
+    lived_in.control("stop", "shard:shard_01")
     found = await report(link, "shard_01")
     assert browser.poll() == -signal.SIGKILL
     assert (found.pid, found.expected, found.recent, found.cools_until()) == (pid, True, (), None)
 
 
-async def test_a_rolling_restart_is_reported_as_expected_for_each_shard(running: House, link: RedisLink) -> None:
-    before = {name: running.pid(f"shard:{name}") for name in SHARDS}
-    running.control("restart", "shard:*")
+async def test_a_rolling_restart_is_reported_as_expected_for_each_shard(lived_in: House, link: RedisLink) -> None:
+    before = {name: lived_in.pid(f"shard:{name}") for name in SHARDS}
+    lived_in.control("restart", "shard:*")
     for name in SHARDS:
         found = await report(link, name)
         assert (found.pid, found.expected) == (before[name], True)
-    assert no_event_was_stuck(running)
+    assert no_event_was_stuck(lived_in)
 
 
 async def test_browsers_of_the_next_process_are_spared(
-    running: House, link: RedisLink, browser: "subprocess.Popen[bytes]"
+    lived_in: House, link: RedisLink, browser: "subprocess.Popen[bytes]"
 ) -> None:
-    exits, old = running.pid("exits"), running.pid("shard:shard_00")
+    exits, old = lived_in.pid("exits"), lived_in.pid("shard:shard_00")
+    starts = lived_in.log("shard_00").count("shard started")
     os.kill(exits, signal.SIGSTOP)
     try:
         os.kill(old, signal.SIGKILL)
-        until(lambda: running.pid("shard:shard_00") not in (0, old), "another process of that name")
-        until(lambda: running.log("shard_00").count("shard started") == 2, "it has swept, and runs")
-        note_as_browser(running, "shard_00", browser)
+        until(lambda: lived_in.pid("shard:shard_00") not in (0, old), "another process of that name")
+        until(lambda: lived_in.log("shard_00").count("shard started") == starts + 1, "it has swept, and runs")
+        note_as_browser(lived_in, "shard_00", browser)
     finally:
         os.kill(exits, signal.SIGCONT)
     found = await report(link, "shard_00")
@@ -156,33 +168,34 @@ async def test_browsers_of_the_next_process_are_spared(
     assert browser.poll() is None
 
 
-async def test_a_report_waits_for_redis(running: House, link: RedisLink) -> None:
-    running.control("stop", "redis")
-    pid = running.pid("shard:shard_00")
+async def test_a_report_waits_for_redis(lived_in: House, link: RedisLink) -> None:
+    lived_in.control("stop", "redis")
+    pid = lived_in.pid("shard:shard_00")
     os.kill(pid, signal.SIGKILL)
-    until(lambda: "exit report not written" in running.log("exits"), "the listener has tried in vain")
-    running.control("start", "redis")
+    until(lambda: "exit report not written" in lived_in.log("exits"), "the listener has tried in vain")
+    lived_in.control("start", "redis")
     assert (await report(link, "shard_00")).pid == pid
-    assert no_event_was_stuck(running)
+    assert no_event_was_stuck(lived_in)
 
 
-async def test_a_killed_listener_comes_back_and_gets_what_happened_meanwhile(running: House, link: RedisLink) -> None:
-    listener, shard = running.pid("exits"), running.pid("shard:shard_00")
+async def test_a_killed_listener_comes_back_and_gets_what_happened_meanwhile(lived_in: House, link: RedisLink) -> None:
+    listener, shard = lived_in.pid("exits"), lived_in.pid("shard:shard_00")
     os.kill(listener, signal.SIGKILL)
     os.kill(shard, signal.SIGKILL)
     assert (await report(link, "shard_00")).pid == shard
-    assert running.pid("exits") != listener
-    assert no_event_was_stuck(running)
+    assert lived_in.pid("exits") != listener
+    assert no_event_was_stuck(lived_in)
 
 
-async def test_the_end_of_another_program_is_no_exit_of_a_shard(running: House, link: RedisLink) -> None:
-    os.kill(running.pid("coordinator"), signal.SIGKILL)
-    running.control("stop", "shard:shard_00")
+async def test_the_end_of_another_program_is_no_exit_of_a_shard(lived_in: House, link: RedisLink) -> None:
+    os.kill(lived_in.pid("coordinator"), signal.SIGKILL)
+    lived_in.control("stop", "shard:shard_00")
     await report(link, "shard_00")
     assert list(await Exits(link).all(["coordinator", *SHARDS])) == ["shard_00"]
 
 
-async def test_it_ends_when_supervisord_does(running: House, link: RedisLink) -> None:
+async def test_it_ends_when_supervisord_does(running: House) -> None:
+    until(lambda: running.states()["exits"] == "RUNNING", "the listener listens")
     exits = running.pid("exits")
     running.started[0].send_signal(signal.SIGINT)
     assert running.started[0].wait(60) == 0

@@ -32,7 +32,7 @@ def test_supervisord_alone_reports_a_wrong_setting_once_and_does_not_retry(fresh
         fresh.home.binary("supervisord"), "-n", "-c", fresh.home.config, SHARD_COUNT="1", LEASE_MARGIN_MS="tomorrow"
     )
     ended = {"coordinator": "EXITED", "exits": "EXITED", "shard:shard_00": "EXITED"}
-    until(lambda: fresh.status() == ended, "all programs have given up")
+    until(lambda: fresh.states() == ended, "all programs have given up")
     for program in ("coordinator", "exits", "shard_00"):
         assert fresh.log(program).count("LEASE_MARGIN_MS='tomorrow'") == 1
     assert "exit status 78; expected" in fresh.log("supervisord")

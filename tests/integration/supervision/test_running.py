@@ -31,7 +31,7 @@ def test_everything_runs_answers_and_ends_with_ctrl_c(running: House) -> None:
 def test_supervisorctl_restarts_and_stops_what_it_is_told(running: House) -> None:
     before = {name: running.pid(name) for name in ALL}
     running.control("restart", "shard:*")
-    until(lambda: set(running.status().values()) == {"RUNNING"}, "the shards run again")
+    until(lambda: set(running.states().values()) == {"RUNNING"}, "the shards run again")
     after = {name: running.pid(name) for name in ALL}
     assert {name for name in ALL if before[name] != after[name]} == {"shard:shard_00", "shard:shard_01"}
 
