@@ -107,7 +107,9 @@ async def test_messages_come_in_live_and_after_time_offline(world: World) -> Non
             await opened.event(PageEventKind.MESSAGE, partial(_says, f"missed {number}"))
         await opened.state(PageState.CONNECTED)
         ids = [told.data["id"] for told in opened.told if told.kind is PageEventKind.MESSAGE]
-        assert len(ids) == len(set(ids)) == 3
+        # The first browser ended without a word: what it told may not have been confirmed to WhatsApp yet.
+        assert len(ids) == len(set(ids))
+        assert len({*ids} - {data["id"]}) == 3
 
 
 async def test_nothing_but_the_page_is_talked_to(world: World) -> None:

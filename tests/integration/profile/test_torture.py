@@ -13,7 +13,7 @@ from tests.integration.profile.torture import Plan, Torture
 async def test_no_live_snapshot_of_a_page_that_writes_hard_loses_anything(
     open_page: Open, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    plan = Plan()
+    plan = Plan(plain_copies=10)
     torture = Torture(open_page, tmp_path, plan)
     await torture.run()
     for tally in (torture.ours, torture.plain):

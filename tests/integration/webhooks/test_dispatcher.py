@@ -143,7 +143,7 @@ async def test_an_event_refused_for_too_long_goes_to_the_dead_letters_and_the_ne
     receiver.behave = refuse_one
     for n in range(1, 3):
         await publish("s", n)
-    async with start(WEBHOOK_RETRY_FOR_MS=300):
+    async with start(WEBHOOK_RETRY_FOR_MS=1500):
         await until(lambda: receiver.numbers("s") == [2], "the event after it")
         await _empty(outbox)
     [letter] = (await letters.page()).letters
