@@ -12,6 +12,7 @@ from daemon.registry import keys
 from tests.faults.archives import verify_archives
 from tests.faults.deaths import SHARD, Deaths
 from tests.integration.house.conftest import Open
+from tests.integration.house.house import FULL_CHROMIUM
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.timeout(240)  # whole houses, which are slow while others use the machine
@@ -82,8 +83,7 @@ async def test_a_restore_from_r2_is_killed_at_each_step(open_house: Open, s3: S3
 
 
 async def test_a_profile_whose_last_copy_was_never_stored_is_started_from_disk(open_house: Open, s3: S3Server) -> None:
-    # Full Chromium, because it always ends by itself, so that what it leaves is complete.
-    async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
+    async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH=FULL_CHROMIUM) as house:
         deaths = Deaths(house, s3)
         await deaths.link(1)
         await deaths.kill()
@@ -103,8 +103,7 @@ async def test_a_profile_whose_last_copy_was_never_stored_is_started_from_disk(o
 
 
 async def test_a_start_on_the_profile_left_on_disk_is_killed_at_each_step(open_house: Open, s3: S3Server) -> None:
-    # Full Chromium, because it always ends by itself, so that what it leaves is complete.
-    async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
+    async with open_house(SHARD_GRACE_MS="60000", CHROMIUM_PATH=FULL_CHROMIUM) as house:
         deaths = Deaths(house, s3)
         await deaths.link(1)
         assert await house.stop(SHARD) == 0

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.integration.house.conftest import Open
-from tests.integration.house.house import House, random_phone, until
+from tests.integration.house.house import FULL_CHROMIUM, House, random_phone, until
 from tests.servers.faulty_s3 import Fault, FaultyS3
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.timeout(240)
-# Full Chromium, because it always ends by itself, so that what it leaves is complete: headless-shell sometimes traps.
 IN_R2_ONLY = {
     "SESSION_HOT_COPY_MAX_BYTES": "10000",
     "SESSION_BACKUP_INTERVAL_MS": "3600000",
-    "CHROMIUM_PATH": "/usr/lib/chromium/chromium",
+    "CHROMIUM_PATH": FULL_CHROMIUM,
 }
 
 

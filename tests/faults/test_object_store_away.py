@@ -12,7 +12,7 @@ import redis
 from daemon.registry import keys
 from tests.faults.archives import stored_orders, verify_archives
 from tests.integration.house.conftest import Open
-from tests.integration.house.house import House, random_phone, until
+from tests.integration.house.house import FULL_CHROMIUM, House, random_phone, until
 from tests.servers.faulty_s3 import Fault, FaultyS3
 from tests.servers.s3 import S3Server
 
@@ -131,8 +131,7 @@ async def test_slow_bodies_and_lost_answers_are_no_failure(open_house: Open, s3:
 
 async def test_a_stop_while_the_store_is_away_leaves_the_newest_state_on_disk(open_house: Open, s3: S3Server) -> None:
     # Too large for Redis, so that after a last backup that failed, the newest state is on the disk and nowhere else.
-    # Full Chromium, because it always ends by itself, so that what it leaves is complete.
-    alone = {"SESSION_HOT_COPY_MAX_BYTES": "10000", "CHROMIUM_PATH": "/usr/lib/chromium/chromium", **HASTY}
+    alone = {"SESSION_HOT_COPY_MAX_BYTES": "10000", "CHROMIUM_PATH": FULL_CHROMIUM, **HASTY}
     async with FaultyS3(s3) as store, open_house(R2_ENDPOINT=store.url, **alone) as house:
         phone = random_phone()
         session_id = await linked_without_hot_copy(house, phone)

@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[3]
 TOKEN = "test-token-of-many-characters"
 SECRET = "webhook-secret-of-many-characters"
 DEADLINE_S = 30.0
+FULL_CHROMIUM = "/usr/lib/chromium/chromium"
+"""Always ends by itself when asked, so that what it leaves is complete; headless-shell sometimes traps at its end."""
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S, _PAUSE_GROWS = 0.05, 0.25, 1.15
 

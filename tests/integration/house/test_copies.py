@@ -20,11 +20,8 @@ from shards.archive.describing import ManifestFacts, describe
 from shards.archive.keyring import Keyring
 from shards.archive.pack import pack
 from tests.integration.house.conftest import Open
-from tests.integration.house.house import House, random_phone
+from tests.integration.house.house import FULL_CHROMIUM, House, random_phone
 from tests.servers.s3 import S3Server
-
-CHROMIUM = "/usr/lib/chromium/chromium"
-"""Full Chromium always ends by itself, so that what it leaves is complete."""
 
 
 def new_key(key_id: str) -> str:
@@ -45,7 +42,7 @@ async def fetched(s3: S3Server, session_id: str, into: Path) -> list[bytes]:
 async def test_a_start_on_the_same_shard_uses_the_profile_left_clean_and_asks_no_store(
     open_house: Open, redis_url: str
 ) -> None:
-    async with open_house(CHROMIUM_PATH=CHROMIUM) as house:
+    async with open_house(CHROMIUM_PATH=FULL_CHROMIUM) as house:
         phone = random_phone()
         session_id = await house.link("u", phone)
         assert await house.stop("shard_00") == 0
@@ -58,7 +55,7 @@ async def test_a_start_on_the_same_shard_uses_the_profile_left_clean_and_asks_no
 
 
 async def test_a_profile_left_by_a_killed_chromium_is_not_used_while_there_are_copies(open_house: Open) -> None:
-    async with open_house(CHROMIUM_PATH=CHROMIUM) as house:
+    async with open_house(CHROMIUM_PATH=FULL_CHROMIUM) as house:
         session_id = await house.link("u", random_phone())
         assert await house.stop("shard_00") == 0
         await house.start("shard_00")
@@ -175,7 +172,7 @@ async def test_a_crash_as_soon_as_authenticated_is_told_costs_no_scan(open_house
 
 
 async def test_a_profile_that_a_newer_chromium_left_as_the_newest_state_is_refused(open_house: Open) -> None:
-    async with open_house(CHROMIUM_PATH=CHROMIUM) as house:
+    async with open_house(CHROMIUM_PATH=FULL_CHROMIUM) as house:
         session_id = await house.link("u", random_phone())
         assert await house.stop("shard_00") == 0
         mark = house.home / "profiles" / "shard_00" / "sessions" / session_id / "blazz-left-clean.json"

@@ -8,7 +8,7 @@ import redis
 
 from daemon.registry import keys
 from tests.integration.house.conftest import Open
-from tests.integration.house.house import SECRET, TOKEN, random_phone, until
+from tests.integration.house.house import FULL_CHROMIUM, SECRET, TOKEN, random_phone, until
 
 
 async def test_stop_start_and_restart_need_no_scan(open_house: Open) -> None:
@@ -217,7 +217,7 @@ async def test_the_coordinator_may_die_and_nothing_is_lost(open_house: Open, red
 async def test_a_login_ended_while_the_shard_was_down_tries_an_older_copy_and_then_says_so(open_house: Open) -> None:
     # Full Chromium, because it always ends by itself: headless-shell sometimes traps at its end, and the profile that
     # it then leaves is rightly not what the next start begins from.
-    async with open_house(CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
+    async with open_house(CHROMIUM_PATH=FULL_CHROMIUM) as house:
         phone = random_phone()
         session_id = await house.link("u", phone)
         assert await house.stop("shard_00") == 0

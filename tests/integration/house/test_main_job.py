@@ -7,7 +7,7 @@ import redis
 
 from daemon.registry import keys
 from tests.integration.house.conftest import Open
-from tests.integration.house.house import House, random_phone, until
+from tests.integration.house.house import FULL_CHROMIUM, House, random_phone, until
 
 
 async def lose_everything(house: House) -> None:
@@ -95,8 +95,7 @@ async def test_messages_go_both_ways_and_acks_are_told(open_house: Open) -> None
 
 
 async def test_sigterm_takes_a_clean_last_backup_and_leaves_no_chromium(open_house: Open) -> None:
-    # Full Chromium: unlike headless-shell with the lean flags it always ends by itself when asked.
-    async with open_house(CHROMIUM_PATH="/usr/lib/chromium/chromium") as house:
+    async with open_house(CHROMIUM_PATH=FULL_CHROMIUM) as house:
         session_id = await house.link("u", random_phone())
         assert await house.stop("shard_00") == 0
         assert house.browsers() == []
