@@ -44,9 +44,9 @@ class HeartbeatLoop:
         self._full = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Beat every interval."""
+        """Beat every interval, also while Redis is away: a shard that is late to be seen again loses its sessions."""
         interval_s = self._settings.heartbeat_interval_ms / 1000
-        await run_every(interval_s, self.beat, name="heartbeat", stop=stop, wake=self._wake)
+        await run_every(interval_s, self.beat, name="heartbeat", stop=stop, wake=self._wake, max_backoff_s=interval_s)
 
     def tell_stopping(self) -> None:
         """Say at once, and from now on, that this shard takes nothing new."""

@@ -27,11 +27,12 @@ async def run_every(
     stop: asyncio.Event,
     wake: asyncio.Event | None = None,
     jitter: float = 0.1,
+    max_backoff_s: float = _MAX_BACKOFF_S,
 ) -> None:
     """Call `work` every `interval_s` seconds (times 1 ± jitter) until `stop` is set; at once when `wake` is set.
 
-    An error of this project is logged at most every 30 seconds while it lasts, and the pause doubles up to 15 seconds;
-    the recovery is logged once. Any other exception is a bug and ends the loop by propagating.
+    An error of this project is logged at most every 30 seconds while it lasts, and the pause doubles up to
+    `max_backoff_s`; the recovery is logged once. Any other exception is a bug and ends the loop by propagating.
     """
     failures = 0
     logged_mono_s = -_LOG_AGAIN_S
@@ -46,7 +47,7 @@ async def run_every(
             if mono_s() - logged_mono_s >= _LOG_AGAIN_S:
                 logged_mono_s = mono_s()
                 log.warning("loop fails", loop=name, code=error.code, error=str(error), failures=failures)
-        pause_s = interval_s if not failures else min(_MAX_BACKOFF_S, interval_s * 2 ** min(failures - 1, 8))
+        pause_s = interval_s if not failures else min(max_backoff_s, interval_s * 2 ** min(failures - 1, 8))
         await _pause(max(pause_s, interval_s) * (1 + random.uniform(-jitter, jitter)), stop, wake)
 
 

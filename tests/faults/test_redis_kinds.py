@@ -17,12 +17,15 @@ from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.timeout(240)
 
+_PATIENT = {"SHARD_GRACE_MS": "10000", "LEASE_TTL_MS": "15000"}
+"""The product's own defaults: that nobody is ended within them is what a fail-over is tested for."""
+
 
 @contextlib.asynccontextmanager
-async def house_on(url: str, s3: S3Server) -> AsyncIterator[House]:
+async def house_on(url: str, s3: S3Server, **settings: str) -> AsyncIterator[House]:
     home = Path(tempfile.mkdtemp(prefix="h"))
     try:
-        async with House(home, url, s3.environment(), shards=2) as house:
+        async with House(home, url, s3.environment(), shards=2, **settings) as house:
             yield house
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -97,7 +100,7 @@ async def test_sessions_go_on_when_a_master_dies(s3: S3Server, kind: str) -> Non
         else:
             watched = servers.enter_context(redis_sentinel())
             url, doomed, kill = watched.url, watched.master(), watched.kill
-        async with house_on(url, s3) as house:
+        async with house_on(url, s3, **_PATIENT) as house:
             phones = [random_phone() for _ in range(2)]
             ids = [await house.link(f"u{number}", phone) for number, phone in enumerate(phones)]
             chromium = {process.pid for process in house.browsers()}
