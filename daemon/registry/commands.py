@@ -91,11 +91,7 @@ class Commands:
     async def reply(self, command_id: str, reply: Reply) -> None:
         """Answer a command."""
         key = keys.command_reply(command_id)
-        async with self._link.asking("take a reply"):
-            pipe = self._link.text.pipeline(transaction=True)
-            pipe.lpush(key, _reply_to_text(reply))
-            pipe.pexpire(key, _REMEMBER_MS)
-            await pipe.execute()
+        await self._link.together("take a reply", ("LPUSH", key, _reply_to_text(reply)), ("PEXPIRE", key, _REMEMBER_MS))
 
     async def join(self, shard: str) -> None:
         """Create the shard's stream and group if missing."""
@@ -120,11 +116,8 @@ class Commands:
 
     async def drop(self, shard: str, entry_id: str) -> None:
         """Acknowledge and remove a command whose reply is written."""
-        async with self._link.asking("drop a command"):
-            pipe = self._link.text.pipeline(transaction=True)
-            pipe.xack(keys.commands(shard), _GROUP, entry_id)
-            pipe.xdel(keys.commands(shard), entry_id)
-            await pipe.execute()
+        key = keys.commands(shard)
+        await self._link.together("drop a command", ("XACK", key, _GROUP, entry_id), ("XDEL", key, entry_id))
 
 
 def entries(answer: Any) -> list[tuple[str, dict[str, str]]]:

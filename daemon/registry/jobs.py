@@ -41,7 +41,7 @@ class Jobs:
         Raises:
             TooManyJobsError: as many are unfinished as may.
         """
-        names = (keys.job_asked(job.job_id), keys.job(job.job_id))
+        named = json.dumps([asdict(item) for item in asked])
         async with self._link.asking("store a job"):
             # Whoever asks at the same moment may come in, too: a few more than the limit do no harm.
             if await self._link.text.zcard(keys.JOBS_UNFINISHED) >= UNFINISHED_MAX:
@@ -50,19 +50,18 @@ class Jobs:
                     hint="name many sessions in one job, or restore a single one by its own path",
                 )
             # With a TTL until it is listed: of one that never is, nothing stays.
-            pipe = self._link.text.pipeline(transaction=True)
-            for name, body in zip(names, (json.dumps([asdict(item) for item in asked]), _to_text(job)), strict=True):
-                pipe.set(name, body, px=_KEPT_MS)
-            await pipe.execute()
+            await self._link.together(
+                "store a job",
+                ("SET", keys.job_asked(job.job_id), named, "PX", _KEPT_MS),
+                ("SET", keys.job(job.job_id), _to_text(job), "PX", _KEPT_MS),
+            )
             await self._list(job)
         await self._link.run("keep_job", [keys.job(job.job_id), keys.job_asked(job.job_id)], [JobState.DONE])
 
     async def _list(self, job: RestoreJob) -> None:
-        at = {job.job_id: int(job.created_at.timestamp() * 1000)}
-        pipe = self._link.text.pipeline(transaction=True)
-        pipe.zadd(keys.JOBS, at)
-        pipe.zadd(keys.JOBS_UNFINISHED, at)
-        await pipe.execute()
+        at_ms = int(job.created_at.timestamp() * 1000)
+        lists = (keys.JOBS, keys.JOBS_UNFINISHED)
+        await self._link.together("list a job", *(("ZADD", name, at_ms, job.job_id) for name in lists))
 
     async def get(self, job_id: str) -> RestoreJob:
         """Return one job.
@@ -123,15 +122,14 @@ class Jobs:
     async def save(self, job: RestoreJob, *, members: Sequence[str] | None = None) -> None:
         """Store how far a job is; `members` are its sessions, once they are known."""
         done = job.state is JobState.DONE
-        async with self._link.asking("store a job"):
-            pipe = self._link.text.pipeline(transaction=True)
-            if members is not None:
-                pipe.set(keys.job_members(job.job_id), json.dumps(list(members)))
-                pipe.delete(keys.job_asked(job.job_id))
-            if done:
-                pipe.delete(keys.job_members(job.job_id), keys.job_asked(job.job_id))
-            pipe.set(keys.job(job.job_id), _to_text(job), px=_KEPT_MS if done else None)
-            await pipe.execute()
+        names = {"asked": keys.job_asked(job.job_id), "members": keys.job_members(job.job_id)}
+        commands: list[tuple[str | int, ...]] = []
+        if members is not None:
+            commands += [("SET", names["members"], json.dumps(list(members))), ("DEL", names["asked"])]
+        if done:
+            commands += [("DEL", name) for name in names.values()]
+        life = ("PX", _KEPT_MS) if done else ()
+        await self._link.together("store a job", *commands, ("SET", keys.job(job.job_id), _to_text(job), *life))
 
     async def finish(self, job_id: str) -> None:
         """Have a job worked no more: it is saved as done, and that is told. Idempotent."""

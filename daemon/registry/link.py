@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,19 @@ _LUA = Path(__file__).parent / "lua"
 @cache
 def _script_text(name: str) -> str:
     return (_LUA / f"{name}.lua").read_text()
+
+
+def _away(what: str, error: Exception) -> RedisUnavailableError:
+    return RedisUnavailableError(
+        f"Redis did not {what}: {type(error).__name__}",
+        hint="check that Redis runs and REDIS_URL is right; nothing was lost, it is tried again",
+    )
+
+
+def _is_of_redis_py(error: BaseException) -> bool:
+    """Return whether it was raised in redis-py, which uses connections that it closed meanwhile in another task."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("redis.")
 
 
 class RedisLink:
@@ -69,10 +83,11 @@ class RedisLink:
             if task.cancelling() > cancels:
                 raise asyncio.CancelledError
         except (RedisError, RedisClusterException, OSError) as error:
-            raise RedisUnavailableError(
-                f"Redis did not {what}: {type(error).__name__}",
-                hint="check that Redis runs and REDIS_URL is right; nothing was lost, it is tried again",
-            ) from error
+            raise _away(what, error) from error
+        except AttributeError as error:
+            if not _is_of_redis_py(error):
+                raise
+            raise _away(what, error) from error
 
     @contextlib.asynccontextmanager
     async def waiting(self, what: str, *, waits_s: float) -> AsyncIterator[Any]:
@@ -80,7 +95,7 @@ class RedisLink:
         async with self.asking(what, waits_s=waits_s):
             try:
                 yield self.blocking
-            except (RedisError, RedisClusterException, OSError, asyncio.CancelledError):
+            except (RedisError, RedisClusterException, OSError, AttributeError, asyncio.CancelledError):
                 if self.kind == "cluster":
                     # To find out which node has a stream, redis-py asks one that it chose once, also when that is dead.
                     await close_client(self.blocking)
@@ -99,6 +114,20 @@ class RedisLink:
         """The same with byte arguments."""
         async with self.asking(f"run {script}"):
             return await self.binary.register_script(_script_text(script))(keys=list(keys), args=list(args))
+
+    async def together(self, what: str, *commands: Sequence[str | int]) -> None:
+        """Run commands as one. The second word of each is its key, and all keys are in one slot.
+
+        Not redis-py's transactions: on a cluster these run each command in a thread with an event loop of its own,
+        while the process waits, and after a failure connect there what is then used here.
+
+        Raises:
+            RedisUnavailableError: all of them may or may not have run.
+        """
+        words = [word for command in commands for word in (len(command), *command)]
+        async with self.asking(what):
+            script = self.text.register_script(_script_text("together"))
+            await script(keys=sorted({str(command[1]) for command in commands}), args=words)
 
     async def run_many(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[Any]:
         """Run one script for many sessions in one round trip (to each master of a cluster); results in that order.

@@ -127,11 +127,11 @@ class Parked:
 
     async def postpone(self, endpoint: str, session_id: str, *, due_ms: int, tries: Tries) -> None:
         """Note a failed try of the first event, and when it is tried next."""
-        async with self._link.asking("postpone a session"):
-            pipe = self._link.text.pipeline(transaction=True)
-            pipe.zadd(keys.parked_due(endpoint), {session_id: due_ms}, xx=True)
-            pipe.hset(keys.parked_tries(endpoint), session_id, _tries_to_text(tries))
-            await pipe.execute()
+        await self._link.together(
+            "postpone a session",
+            ("ZADD", keys.parked_due(endpoint), "XX", due_ms, session_id),
+            ("HSET", keys.parked_tries(endpoint), session_id, _tries_to_text(tries)),
+        )
 
     async def delivered(self, endpoint: str, session_id: str, entry_id: str = "") -> bool:
         """Take the first event away, or none; return whether the queue is empty and the session not parked any more."""

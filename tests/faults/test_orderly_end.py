@@ -6,7 +6,7 @@ from tests.faults.chatter import Chatter
 from tests.integration.house.conftest import Open
 from tests.integration.house.house import House, random_phone, until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 async def _restart_shard(house: House, session_id: str) -> None:

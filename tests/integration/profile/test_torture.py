@@ -9,7 +9,7 @@ from tests.integration.profile.rig import Open
 from tests.integration.profile.torture import Plan, Torture
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_no_live_snapshot_of_a_page_that_writes_hard_loses_anything(
     open_page: Open, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -13,9 +14,12 @@ from daemon.core.clock import utc_now
 from daemon.core.errors import RedisUnavailableError, TokenUnprovenError
 from daemon.core.sections import RedisSettings
 from daemon.registry import keys
+from daemon.registry.commands import Commands
+from daemon.registry.jobs import Jobs
 from daemon.registry.leases import Lease, Leases, Renewal
 from daemon.registry.link import RedisLink
 from daemon.registry.records import Records
+from daemon.sessions.commands import CommandKind, Outcome, Reply
 from daemon.sessions.record import SessionRecord
 from tests.servers.redis_cluster import Cluster, redis_cluster
 from tests.servers.redis_sentinel import Watched, redis_sentinel
@@ -23,6 +27,7 @@ from tests.servers.redis_sentinel import Watched, redis_sentinel
 SESSIONS = 60
 TTL_MS = 20_000
 FAILS_OVER_S = 25.0
+DONE = Reply(outcome=Outcome.DONE)
 
 
 @pytest.fixture
@@ -92,6 +97,49 @@ async def goes_on(link: RedisLink, kill: Callable[[], None]) -> None:
 async def test_a_cluster_goes_on_after_a_master_died(cluster: Cluster) -> None:
     async with linked(cluster.url) as link:
         await goes_on(link, lambda: cluster.kill(cluster.masters[0]))
+
+
+async def test_whatever_is_under_way_when_a_master_dies_is_done_or_away_and_goes_on_then(cluster: Cluster) -> None:
+    """redis-py closes the connections of all callers when one of them finds a node dead."""
+    async with linked(cluster.url) as link:
+        commands, records, leases = Commands(link, max_age_ms=1000), Records(link), Leases(link, ttl_ms=TTL_MS)
+        jobs, mine = Jobs(link), await held(leases)
+        calls: list[Callable[[str], Awaitable[object]]] = [
+            lambda name: commands.reply(name, DONE),
+            lambda name: records.get_many([name]),
+            lambda _: jobs.unfinished(),
+            lambda _: leases.renew(mine),
+        ]
+        over, done, away = asyncio.Event(), 0, 0
+
+        async def again_and_again(call: Callable[[str], Awaitable[object]], caller: int) -> None:
+            nonlocal done, away
+            for number in itertools.count():
+                if over.is_set():
+                    return
+                try:
+                    await call(f"{caller}-{number}")
+                    done += 1
+                except RedisUnavailableError:
+                    away += 1
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            for caller in range(20):
+                tasks.create_task(again_and_again(calls[caller % len(calls)], caller))
+            await asyncio.sleep(0.5)
+            cluster.kill(cluster.masters[0])
+            await asyncio.sleep(3)
+            over.set()
+        assert done and away
+
+        async def answered() -> None:
+            given = await commands.give("shard_00", CommandKind.BACKUP, "s", {})
+            await commands.reply(given.command_id, DONE)
+            assert await commands.wait(given, timeout_s=5) == DONE
+
+        for _ in range(30):  # replies are on all masters
+            await through_the_failure(answered)
 
 
 async def test_a_dead_master_of_a_cluster_costs_the_leases_of_its_own_sessions_only() -> None:

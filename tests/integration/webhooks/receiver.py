@@ -83,7 +83,7 @@ async def running_receiver() -> AsyncIterator[Receiver]:
         await runner.cleanup()
 
 
-async def until(condition: Callable[[], bool], what: str, *, limit_s: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], what: str, *, limit_s: float = 60.0) -> None:
     """Wait for a condition with a deadline."""
     try:
         async with asyncio.timeout(limit_s):

@@ -274,8 +274,7 @@ async def test_no_more_queues_are_worked_than_posts_are_made_when_many_refused_s
     async with start() as running, bounded(running, PARALLEL_POSTS * 20):
         began = time.monotonic()
         while len(receiver.taken) < sessions * each:
-            # Twice as long as those posts take, and four times that on a busy machine.
-            assert time.monotonic() < began + 8 * sessions * each * pause_s / PARALLEL_POSTS
+            assert time.monotonic() < began + 60, "not all taken"
             workers = max(workers, queues_worked(running.dispatcher))
             await asyncio.sleep(0.002)
         await nothing_waits(outbox)
