@@ -89,3 +89,20 @@ def test_a_room_imports_only_the_rooms_below_it(inside: str, allowed: tuple[str,
 def test_the_environment_is_read_by_the_settings_only() -> None:
     readers = {room(path) for path in PRODUCT if "os.environ" in path.read_text() or "getenv(" in path.read_text()}
     assert {name for name in readers if not name.startswith("daemon/embedded/")} == {"daemon/core/settings.py"}
+
+
+def test_no_transaction_of_redis_py_is_used() -> None:
+    """On a cluster they stall the event loop and break the client; `RedisLink.together` does what they are for."""
+    calls = [
+        (room(path), node)
+        for path in PRODUCT
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "pipeline"
+    ]
+    assert len(calls) > 5
+    wrong = {
+        name
+        for name, call in calls
+        if [(word.arg, ast.literal_eval(word.value)) for word in call.keywords] != [("transaction", False)]
+    }
+    assert not wrong
