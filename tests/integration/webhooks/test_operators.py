@@ -88,7 +88,7 @@ async def test_dead_letters_are_seen_filtered_sent_again_and_removed_by_api_and_
 
         # Sent again by hand, they keep their ids and the order of their session.
         receiver.behave = accept
-        first = (await api.get(f"{HOOKS}/dead", params={"limit": 1})).json()["dead"][0]
+        first = (await api.get(f"{HOOKS}/dead", params={"limit": 1, "session_id": "bad0"})).json()["dead"][0]
         answer = await api.post(f"{HOOKS}/dead/redrive", json={"ids": [first["id"], "1-1"]})
         assert answer.json() == {"redriven": 1, "skipped": 1, "next_cursor": None}
         await until(lambda: receiver.numbers("bad0") == [0], "the first one")
