@@ -67,7 +67,7 @@ class Chatter:
             return self.told().keys() >= set(self.written)
 
         with contextlib.suppress(AssertionError):
-            await until("everything is told", complete, timeout_s=10)
+            await until("everything is told", complete, timeout_s=60)
         await asyncio.sleep(0.5)  # time for a second telling
         doubled = [body for body, times in self.told().items() if times > 1]
         missing = self.missing()

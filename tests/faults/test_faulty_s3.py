@@ -16,7 +16,9 @@ from tests.servers.faulty_s3 import Fault, FaultyS3
 from tests.servers.s3 import S3Server
 
 BODY = secrets.token_bytes(100_000)
+PATIENT = StoreTimeouts(connect_s=5, read_s=15, transfer_s=30, tries=1, backoff_s=0.05, check_s=5)
 QUICK = StoreTimeouts(connect_s=1, read_s=1, transfer_s=5, tries=1, backoff_s=0.05, check_s=1)
+"""For the one fault that ends by time alone."""
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ async def store(s3: S3Server) -> AsyncIterator[FaultyS3]:
 
 @pytest.fixture
 def config(s3: S3Server, store: FaultyS3) -> ObjectStoreConfig:
-    return dataclasses.replace(s3.config(), endpoint=store.url, timeouts=QUICK)
+    return dataclasses.replace(s3.config(), endpoint=store.url, timeouts=PATIENT)
 
 
 async def put(config: ObjectStoreConfig, key: str) -> None:
@@ -70,7 +72,8 @@ async def test_an_upload_fails_and_passes_once_the_fault_is_over(
 ) -> None:
     key = f"faulty/{secrets.token_hex(4)}"
     await store.turn(fault)
-    assert isinstance(await failure(put(config, key)), ObjectStoreUnavailableError)
+    hasty = dataclasses.replace(config, timeouts=QUICK if fault is Fault.HANG else PATIENT)
+    assert isinstance(await failure(put(hasty, key)), ObjectStoreUnavailableError)
     assert all(seen.status in {None, 503} for seen in store.seen)
     await store.turn(Fault.NONE)
     assert (fault is Fault.LOSE_ANSWERS) == await stored(config, key)

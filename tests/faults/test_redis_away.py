@@ -84,6 +84,7 @@ async def test_a_stopped_shard_loses_its_session_and_its_chromium_and_changes_no
         # Its guard has ended it, although the shard itself does not run.
         root = str(house.home / "profiles" / after["shard"])
         assert all(root in " ".join(process.cmdline()) for process in house.browsers())
+        await house.archived_anew(session_id)
         await house.http.post(f"/api/whatsapp/sessions/{session_id}/backup")
         stored = (await house.session(session_id))["archive"]
         house.processes[first].send_signal(signal.SIGCONT)
@@ -91,7 +92,7 @@ async def test_a_stopped_shard_loses_its_session_and_its_chromium_and_changes_no
         async def noticed() -> bool:
             return "session fenced" in (house.home / f"{first}.log").read_text()
 
-        await until("the stopped shard has noticed", noticed, timeout_s=10)
+        await until("the stopped shard has noticed", noticed)
         await house.phone("inbound", phone=phone, **{"from": "5511888880001@c.us"}, body="after")
         assert (await house.event(session_id, "message"))["data"]["body"] == "after"
         later = await house.session(session_id)

@@ -73,6 +73,7 @@ async def test_a_session_that_nobody_runs_comes_back_from_the_bucket_although_re
         await house.http.post(f"/api/whatsapp/sessions/{session_id}/restart")
         await house.event(session_id, "session_restored")
         await house.status(session_id, "connected")
+        await house.archived_anew(session_id)
         await house.http.post(f"/api/whatsapp/sessions/{session_id}/backup")
         newest = (await house.session(session_id))["archive"]
         await house.stop("shard_00", signal.SIGKILL)

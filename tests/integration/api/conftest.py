@@ -129,7 +129,7 @@ async def serving(
         health = Health(registry, archives)
         configured, stop = Configured(settings.webhook), asyncio.Event()
         parts = Parts(
-            directory=Directory(registry, Placer(registry), health, settings.send, command_timeout_s=1.0),
+            directory=Directory(registry, Placer(registry), health, settings.send, command_timeout_s=3.0),
             restores=RestoreDesk(registry, has_platform=False),
             copies=StoredCopies(registry, Placer(registry), archives, legacy_prefix=""),
             tokens=TokenDesk(registry, archives),

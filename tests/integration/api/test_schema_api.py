@@ -90,7 +90,9 @@ def place(redis_url: str, s3: S3Server, tmp_path_factory: pytest.TempPathFactory
     with _shard(redis_url) as settle:
         process = fork_module(["daemon"], cwd=home, env=environment, log=log)
         try:
-            with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False) as client:
+            with httpx.Client(
+                base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False, timeout=30
+            ) as client:
                 _wait(client, log)
                 for user in ("12", "13", "14"):
                     body = {"workspace_id": "7", "user_id": user}

@@ -67,7 +67,7 @@ async def quiet_loop() -> AsyncIterator[None]:
     assert asyncio.all_tasks() - {asyncio.current_task()} - before == set()
 
 
-async def eventually(read: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], limit_s: float = 10) -> T:
+async def eventually(read: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], limit_s: float = 30) -> T:
     """Return the first reading that is wanted; fail with the last one after `limit_s` seconds."""
     deadline_mono_s = time.monotonic() + limit_s
     while True:

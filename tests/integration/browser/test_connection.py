@@ -12,6 +12,8 @@ from daemon.core.errors import BrowserError, PageCallError, PageTimeoutError
 from shards.browser.connection import BrowserConnection
 from tests.integration.browser.rig import connected, spec_in
 
+AT_ONCE_S = 10
+"""Far less than the limits of the calls that are under way, and enough on a busy machine."""
 _FOREVER = {"expression": "new Promise(() => {})", "awaitPromise": True}
 
 
@@ -40,7 +42,7 @@ async def test_a_command_that_chromium_refuses_is_not_a_lost_connection(tmp_path
         assert await _evaluate(connection, "1") == 1
 
 
-async def test_kill_9_of_chromium_is_noticed_within_a_second(tmp_path: Path) -> None:
+async def test_kill_9_of_chromium_is_noticed_at_once(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (process, connection):
         waiting = asyncio.ensure_future(connection.cdp("Runtime.evaluate", _FOREVER, timeout_s=60))
         await _evaluate(connection, "1")
@@ -50,12 +52,12 @@ async def test_kill_9_of_chromium_is_noticed_within_a_second(tmp_path: Path) -> 
             await waiting
         await connection.lost
         await process.exited
-        assert time.monotonic() - begun_mono_s < 1
+        assert time.monotonic() - begun_mono_s < AT_ONCE_S
         with pytest.raises(BrowserError):
             await _evaluate(connection, "1")
 
 
-async def test_a_crashed_renderer_is_noticed_within_a_second(tmp_path: Path) -> None:
+async def test_a_crashed_renderer_is_noticed_at_once(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (process, connection):
         waiting = asyncio.ensure_future(connection.cdp("Runtime.evaluate", _FOREVER, timeout_s=60))
         await _evaluate(connection, "1")
@@ -63,14 +65,14 @@ async def test_a_crashed_renderer_is_noticed_within_a_second(tmp_path: Path) -> 
         connection.cdp_nowait("Page.crash")
         with pytest.raises(BrowserError, match="renderer crashed"):
             await waiting
-        assert time.monotonic() - begun_mono_s < 1
+        assert time.monotonic() - begun_mono_s < AT_ONCE_S
         assert await process.close(5, connection) is True
 
 
-async def test_a_page_that_closes_is_noticed_within_a_second(tmp_path: Path) -> None:
+async def test_a_page_that_closes_is_noticed_at_once(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (_, connection):
         connection.cdp_nowait("Page.close")
-        await asyncio.wait_for(connection.lost, 1)
+        await asyncio.wait_for(connection.lost, AT_ONCE_S)
         with pytest.raises(BrowserError):
             await _evaluate(connection, "1")
 
@@ -91,7 +93,7 @@ async def test_what_the_page_told_before_chromium_was_killed_is_still_heard(tmp_
         await connection.cdp("Runtime.addBinding", {"name": "told"}, timeout_s=5)
         pages_words = "setTimeout(() => { for (let n = 0; n < 500; n++) told(String(n)); }, 50)"
         await _evaluate(connection, pages_words)
-        _be_busy(0.3)  # while the page tells, and while Chromium ends
+        _be_busy(2)  # while the page tells, and while Chromium ends
         os.kill(process.pid, signal.SIGKILL)
         _be_busy(0.2)
         await process.exited

@@ -47,7 +47,7 @@ async def _interrupted(process: asyncio.subprocess.Process) -> int | None:
     while not ending.done():
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
-        await asyncio.wait([ending], timeout=2)
+        await asyncio.wait([ending], timeout=15)
     return process.returncode
 
 

@@ -68,7 +68,7 @@ async def test_a_drain_that_is_not_followed_any_more_goes_on(room: Floor, port: 
         # Again, as a person does: Python drops an interrupt that comes in the wrong moment.
         with contextlib.suppress(ProcessLookupError):
             following.send_signal(signal.SIGINT)
-        await asyncio.wait([ending], timeout=2)
+        await asyncio.wait([ending], timeout=15)
     code, output = ending.result()
     assert (code, "the drain goes on" in output) == (130, True), output
     assert await handing_over()

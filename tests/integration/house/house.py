@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,7 +41,12 @@ async def until(what: str, probe: Callable[[], Awaitable[Any]], *, timeout_s: fl
     deadline = time.monotonic() + timeout_s
     answer, pause_s = None, _SHORTEST_PAUSE_S
     while time.monotonic() < deadline:
-        answer = await probe()
+        try:
+            answer = await probe()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+            answer = None  # on a busy machine Redis' answer may come too late for the coordinator
         if answer:
             return answer
         # A look costs some milliseconds here and in the coordinator, of the processor that others wait for.
@@ -268,12 +274,13 @@ class House:
     async def ready(self) -> bool:
         """Whether the coordinator answers and sees every shard."""
         try:
-            ready = (await self.http.get("/health/ready")).status_code == 200
-            shards = (await self.http.get("/api/whatsapp/shards")).json()
+            ready = await self.http.get("/health/ready")
+            shards = await self.http.get("/api/whatsapp/shards")
         except httpx.TransportError:
             return False
-        alive = [shard for shard in shards.get("shards", shards) if shard["alive"]]
-        return ready and len(alive) == len(self.shard_names)
+        if not ready.is_success or not shards.is_success:
+            return False
+        return sum(shard["alive"] for shard in shards.json()["shards"]) == len(self.shard_names)
 
     async def session(self, session_id: str) -> dict[str, Any]:
         """Return a session as the API shows it."""
@@ -347,6 +354,15 @@ class House:
             return shown if shown["archive"] and shown["hot_copy"] else None
 
         return dict(await until(f"{session_id} is backed up", probe))
+
+    async def archived_anew(self, session_id: str) -> dict[str, Any]:
+        """Wait until this run has stored its own first archive: no other comes until it is asked for, or for long."""
+
+        async def probe() -> dict[str, Any] | None:
+            shown = await self.session(session_id)
+            return shown if shown["archive"] and shown["archive"]["token"] == shown["token"] else None
+
+        return dict(await until(f"{session_id} has an archive of this run", probe))
 
     async def event(self, session_id: str, kind: str, count: int = 1) -> dict[str, Any]:
         """Wait for the `count`th webhook of a kind and return it."""

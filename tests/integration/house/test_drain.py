@@ -48,7 +48,7 @@ async def test_the_command_follows_a_drain_says_what_blocks_it_and_knows_no_stra
     async with open_house(shards=1) as house:
         session_id = await house.create("only")
         await house.status(session_id, "qr")
-        blocked = await house.blazz("shards", "drain", "shard_00", "--timeout", "3")
+        blocked = await house.blazz("shards", "drain", "shard_00", "--timeout", "15")
         assert blocked.code == 75, blocked.output
         assert "no other shard takes sessions" in blocked.output
         assert (await house.session(session_id))["status"] == "qr"

@@ -127,7 +127,7 @@ async def test_a_command_to_a_dead_shard_was_certainly_not_carried_out(open_hous
 
 
 async def test_a_command_whose_shard_hangs_is_withdrawn_and_never_carried_out_later(open_house: Open) -> None:
-    async with open_house(COMMAND_TIMEOUT_MS="1000", SHARD_HEARTBEAT_TTL_MS="60000") as house:
+    async with open_house(COMMAND_TIMEOUT_MS="4000", SHARD_HEARTBEAT_TTL_MS="60000", LEASE_TTL_MS="20000") as house:
         session_id = await house.link("u", random_phone())
         house.processes["shard_00"].send_signal(signal.SIGSTOP)
         answer = await house.http.post(

@@ -39,7 +39,7 @@ class OpenPage:
     page: WhatsAppPage
     told: list[PageEvent] = field(default_factory=list)
 
-    async def state(self, *wanted: PageState, limit_s: float = 10) -> PageSnapshot:
+    async def state(self, *wanted: PageState, limit_s: float = 30) -> PageSnapshot:
         """Wait for one of the states."""
         return await eventually(self.page.snapshot, lambda taken: taken.state in wanted, limit_s)
 
@@ -77,7 +77,7 @@ class World:
 
     async def tell(self, action: str, **body: Any) -> Any:
         """Call the stand-in's control API."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             # Not as httpx writes JSON: a test may say what no UTF-8 can.
             answer = await client.post(f"{self.standin.control_url}/{action}", content=json.dumps(body))
         assert answer.status_code == 200, answer.text
@@ -85,7 +85,7 @@ class World:
 
     async def ask(self, what: str) -> Any:
         """Read from the stand-in's control API."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             return (await client.get(f"{self.standin.control_url}/{what}")).json()
 
     @asynccontextmanager

@@ -181,9 +181,9 @@ async def test_a_number_is_found_or_not(opened: OpenPage) -> None:
 
 
 async def test_a_message_that_whatsapp_has_not_taken_yet_is_waited_for(world: World) -> None:
-    async with world.paired(timeouts=PageTimeouts(call_s=5, send_s=0.5)) as opened:
+    async with world.paired(timeouts=PageTimeouts(call_s=5, send_s=2)) as opened:
         await send_text(opened.page, ALICE, "the chat is known from now on")
-        await world.tell("config", ack_hold_ms=4000)
+        await world.tell("config", ack_hold_ms=8000)
         message_id = new_message_id()
         with pytest.raises(PageCallError) as caught:
             await _send(opened, Text(text="slow"), message_id=message_id)
@@ -206,7 +206,7 @@ async def test_changes_that_came_while_the_page_was_away_are_told_afterwards(wor
     await world.tell("react", id=ours.rpartition("_")[2], emoji="👍")
     await world.tell("revoke_message", id=message_id.rpartition("_")[2])
     # Until wa-js is there nothing of this can be heard; the real page takes some seconds, too.
-    await world.tell("config", sync_ms=3000)
+    await world.tell("config", sync_ms=6000)
     async with world.page() as opened:
         assert (await opened.event(PageEventKind.REACTION))["message_id"] == ours
         assert (await opened.event(PageEventKind.REVOKED))["message_id"] == message_id

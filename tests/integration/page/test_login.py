@@ -15,7 +15,7 @@ async def test_the_qr_code_changes_and_a_scan_connects(world: World) -> None:
         rotated = await eventually(opened.page.snapshot, lambda taken: taken.qr not in {None, first.qr})
         await opened.page.refresh_qr()
         fresh = await eventually(opened.page.snapshot, lambda taken: taken.qr not in {None, first.qr, rotated.qr})
-        await world.tell("config", sync_ms=600)
+        await world.tell("config", sync_ms=3000)
         await world.tell("scan", qr=fresh.qr, phone=PHONE, pushname="Ana")
         syncing = await opened.state(PageState.SYNCING)
         assert syncing.qr is None

@@ -4,12 +4,15 @@ import time
 
 import pytest
 
-from shards.page.events import PageEventKind
-from shards.page.state import PageState
+from shards.page.events import PageEvent, PageEventKind
 from tests.integration.browser.rig import eventually
 from tests.integration.page.phone import BOB, PHONE, World
 
 BACKLOG = 40
+
+
+def _is_injection(event: PageEvent) -> bool:
+    return event.kind is PageEventKind.STATE_HINT and event.data["source"] == "loader.injected"
 
 
 @pytest.mark.parametrize("after", [1, BACKLOG])
@@ -26,7 +29,6 @@ async def test_a_page_that_dies_while_it_logs_in_has_told_what_it_had_confirmed(
             return BACKLOG - len(connection.unconfirmed) if connection is not None else 0
 
         await eventually(confirmed, lambda count: count >= after)
-        injected = (await opened.page.snapshot()).state is not PageState.BOOTING
         opened.process.kill()
         await opened.process.exited
         await opened.connection.close()
@@ -34,7 +36,8 @@ async def test_a_page_that_dies_while_it_logs_in_has_told_what_it_had_confirmed(
     left = (await world.ask("state"))["devices"][0]["queue"]
     assert len(told) >= BACKLOG - left
     assert told == [f"m{number}" for number in range(len(told))]
-    assert not injected
+    kinds = [event.kind for event in opened.told if event.kind is PageEventKind.MESSAGE or _is_injection(event)]
+    assert kinds[0] is PageEventKind.MESSAGE, "wa-js listened already"
 
 
 async def test_the_page_confirms_nothing_before_a_busy_shard_has_taken_it(world: World) -> None:

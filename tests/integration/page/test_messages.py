@@ -62,8 +62,9 @@ async def test_a_message_without_an_ack_is_unknown_and_the_page_is_offline(world
         assert caught.value.ids["message_id"].startswith(f"true_{ALICE}@c.us_")
 
 
-async def test_a_hung_page_is_a_timeout_and_its_send_is_unknown(world: World) -> None:
-    async with world.paired(timeouts=PageTimeouts(call_s=0.5, send_s=0.2)) as opened:
+async def test_a_hung_page_is_a_timeout_and_its_send_is_unknown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world.paired() as opened:
+        monkeypatch.setattr(opened.page, "_timeouts", PageTimeouts(call_s=0.5, send_s=0.2))
         opened.connection.cdp_nowait("Runtime.evaluate", {"expression": "for (;;);"})
         with pytest.raises(PageTimeoutError):
             await opened.page.snapshot()

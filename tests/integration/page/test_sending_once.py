@@ -17,9 +17,9 @@ from shards.page.script import call_expression
 from tests.integration.browser.rig import eventually
 from tests.integration.page.phone import ALICE, BOB, PHONE, OpenPage, World, send_text
 
-HASTY = PageTimeouts(load_s=20, call_s=5, send_s=1, file_s=1)
-PATIENT = PageTimeouts(file_s=10)
-PREP_MS = 3000
+HASTY = PageTimeouts(load_s=20, call_s=5, send_s=2, file_s=2)
+PATIENT = PageTimeouts(file_s=30)
+PREP_MS = 8000
 PICTURE = bytes(range(256)) * 100
 
 

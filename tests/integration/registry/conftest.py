@@ -24,7 +24,7 @@ from daemon.registry.uploads import Uploads
 from tests.servers.redis_cluster import redis_cluster
 from tests.servers.redis_sentinel import redis_sentinel
 
-LEASE_TTL_MS = 600
+LEASE_TTL_MS = 1500
 
 
 class Rooms:

@@ -4,7 +4,7 @@ import time
 
 from daemon.core.clock import utc_now
 from daemon.registry import keys
-from daemon.registry.commands import Claim
+from daemon.registry.commands import Claim, Commands
 from daemon.registry.events import EventStream
 from daemon.registry.outbox import Outbox
 from daemon.registry.parked import Tries
@@ -27,7 +27,7 @@ async def test_no_reply_in_time_is_none(rooms: Rooms) -> None:
     given = await rooms.commands.give("shard_00", CommandKind.BACKUP, "s", {})
     began = time.monotonic()
     assert await rooms.commands.wait(given, timeout_s=0.2) is None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def command(command_id: str, shard: str = "shard_00") -> Command:
@@ -53,10 +53,10 @@ async def test_a_claim_takes_along_those_of_an_hour_ago_and_no_other(rooms: Room
 
 
 async def test_a_command_older_than_anybody_waits_is_not_begun_and_never_can_be(rooms: Rooms) -> None:
-    now_ms = int(time.time() * 1000)
-    assert await rooms.commands.claim(command("new"), given_at_ms=now_ms) is Claim.MINE
-    assert await rooms.commands.claim(command("old"), given_at_ms=now_ms - 60_000) is Claim.TOO_OLD
-    assert await rooms.commands.claim(command("old"), given_at_ms=now_ms) is Claim.TAKEN
+    commands, now_ms = Commands(rooms.link, max_age_ms=30_000), int(time.time() * 1000)
+    assert await commands.claim(command("new"), given_at_ms=now_ms) is Claim.MINE
+    assert await commands.claim(command("old"), given_at_ms=now_ms - 60_000) is Claim.TOO_OLD
+    assert await commands.claim(command("old"), given_at_ms=now_ms) is Claim.TAKEN
 
 
 async def test_what_a_killed_process_took_is_pending_for_the_next_one(rooms: Rooms) -> None:

@@ -55,7 +55,7 @@ async def patiently(rooms: Rooms, holder: str, floor: int) -> tuple[Lease, float
         try:
             return await rooms.leases.acquire("s", holder, floor=floor), time.monotonic() - began
         except RedisLostDataError:
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
             await asyncio.sleep(0.02)
 
 
@@ -129,14 +129,15 @@ async def test_an_emptied_redis_grants_nothing_for_one_ttl_and_then_a_token_far_
     rooms: Rooms, server: LosingRedis
 ) -> None:
     lost = await rooms.leases.acquire("s", "a", floor=0)
+    flushed_mono_s = time.monotonic()
     server.client.flushall()
     with pytest.raises(TokenUnprovenError):
         await rooms.leases.acquire("s", "b")
     with pytest.raises(RedisLostDataError):
         await rooms.leases.acquire("s", "b", floor=41)
-    lease, took_s = await patiently(rooms, "b", 41)
+    lease, _ = await patiently(rooms, "b", 41)
     assert lease.token > 41 + 100
-    assert took_s > 0.8 * LEASE_TTL_MS / 1000
+    assert time.monotonic() - flushed_mono_s > 0.8 * LEASE_TTL_MS / 1000
     assert await rooms.leases.renew([lost]) == [Renewal.LOST]
 
 

@@ -38,7 +38,7 @@ async def fails_in_time(link: RedisLink) -> None:
         began = time.monotonic()
         with pytest.raises(RedisUnavailableError):
             await call()
-        assert time.monotonic() - began < LIMIT_S + 0.1 + 1.0
+        assert time.monotonic() - began < LIMIT_S + 0.1 + 3.0
 
 
 async def test_a_call_to_a_redis_that_hangs_ends_in_time(server: LosingRedis) -> None:
@@ -84,7 +84,7 @@ async def test_a_cancellation_is_never_lost_in_a_call(server: LosingRedis) -> No
                 await asyncio.sleep(0)
             task.cancel()
             before = rounds
-            await asyncio.wait([task], timeout=0.2)
+            await asyncio.wait([task], timeout=5)
             ended = task.cancelled()
             await cancel_all([task])
             assert ended and rounds - before <= 1, turns

@@ -95,7 +95,7 @@ async def test_a_restart_logs_in_again_and_gets_what_waited(site: StandIn, chrom
     await (await linked(await chromium(site), site)).stop()
     await control(site, "inbound", **{"from": ALICE, "body": "waited", "phone": PHONE})
     # wa-js needs almost a second to bind; what the page has processed before raises no event.
-    site.options.sync_ms = 1_500
+    site.options.sync_ms = 6_000
     again = await chromium(site)
     await again.usable()
     await again.wpp_until("window.__events.some((e) => e.name === 'chat.new_message' && e.value.body === 'waited')")
@@ -135,9 +135,14 @@ async def test_a_replaced_page_is_in_conflict_and_keeps_its_login(site: StandIn,
 
 async def test_a_message_sent_while_the_line_is_cut_arrives_once(site: StandIn, chromium: NewChromium) -> None:
     browser = await linked(await chromium(site), site)
+    # Asked for before, as the page looks for its line again after 300 ms.
+    await browser.wpp(
+        "{ const { Socket } = require('WAWebSocketModel'); window.__sent = new Promise((done, fail) => {"
+        " Socket.on('change:state', () => { if (Socket.state !== 'TIMEOUT') return;"
+        f" WPP.chat.sendTextMessage({ALICE!r}, 'later', {{waitForAck: false}}).then(done, fail); }}); }}); }}"
+    )
     await control(site, "drop", phone=PHONE)
-    await browser.wpp_until("require('WAWebSocketModel').Socket.state === 'TIMEOUT'")
-    sent = await browser.wpp(f"WPP.chat.sendTextMessage({ALICE!r}, 'later', {{waitForAck: false}})")
+    sent = await browser.wpp("window.__sent")
     await ack_reaches(browser, sent["id"], 3)
     assert [message["body"] for message in (await control(site, "messages"))[1]] == ["later"]
 
@@ -171,7 +176,7 @@ async def test_what_is_not_modelled_fails_and_leaves_nothing(site: StandIn, chro
 async def test_a_browser_killed_while_it_syncs_loses_no_message(site: StandIn, chromium: NewChromium) -> None:
     await (await linked(await chromium(site), site)).stop()
     await control(site, "inbound", **{"from": ALICE, "body": "waited", "phone": PHONE})
-    site.options.sync_ms = 1_500
+    site.options.sync_ms = 6_000
     killed = await chromium(site)
     await until(lambda: _logins(site, 2))
     os.killpg(killed.process.pid, signal.SIGKILL)

@@ -141,16 +141,16 @@ async def test_an_event_refused_for_too_long_goes_to_the_dead_letters_and_the_ne
         return web.Response(status=500 if delivery.number == 1 else 200)
 
     receiver.behave = refuse_one
-    for n in range(1, 3):
-        await publish("s", n)
-    async with start(WEBHOOK_RETRY_FOR_MS=1500):
+    async with start(WEBHOOK_RETRY_FOR_MS=3000):
+        for n in range(1, 3):
+            await publish("s", n)
         await until(lambda: receiver.numbers("s") == [2], "the event after it")
         await _empty(outbox)
     [letter] = (await letters.page()).letters
     assert "HTTP 500" in letter.reason
     assert (letter.endpoint, letter.event["data"]) == ("laravel", {"n": 1})
     assert letter.tries == sum(one.number == 1 for one in receiver.tries) > 2
-    assert 0.3 <= (letter.buried_at - letter.told_at).total_seconds() < 10
+    assert 1 <= (letter.buried_at - letter.told_at).total_seconds() < 30
 
 
 async def test_an_event_that_is_old_already_is_tried_once(
@@ -179,8 +179,12 @@ async def test_memory_is_bounded_while_the_receiver_is_dead(
             most = max(most, running.dispatcher.held())
             await asyncio.sleep(0.01)
         counts = (await outbox.counts()).endpoints["laravel"]
-        assert (counts.waiting, counts.parked_sessions, most) == (60, 0, 10)
-        assert (await outbox.said())["laravel"]["failing"]
+        assert (counts.waiting, counts.parked_sessions) == (60, 0)
+        async with asyncio.timeout(30):
+            while most < 10 or not (await outbox.said()).get("laravel", {}).get("failing"):
+                most = max(most, running.dispatcher.held())
+                await asyncio.sleep(0.01)
+        assert most == 10
     async with start(held_max=10):
         await until(lambda: len(receiver.taken) == 60, "all delivered")
         await _empty(outbox)
@@ -235,7 +239,7 @@ async def test_a_stop_does_not_wait_for_retries(receiver: Receiver, publish: Pub
         await until(lambda: len(receiver.tries) > 1, "a retry")
         began = time.monotonic()
         await running.end()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
 
 
 async def test_without_an_endpoint_nothing_grows(outbox: Outbox, publish: Publish, start: Start) -> None:

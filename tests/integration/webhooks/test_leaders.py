@@ -43,8 +43,8 @@ async def test_leaders_killed_in_the_middle_lose_nothing_keep_the_order_and_send
             await coordinators.kill_oldest()  # the other was no leader yet
             await until("another one leads", lambda leading=leading: _led_by_another(link, leading), timeout_s=30)
         await until("every event has arrived", lambda: _arrived(receiver, EVENTS, different=True), timeout_s=60)
-        # Only what was under way at a kill may come twice.
-        assert len(receiver.tries) <= EVENTS + KILLS * SESSIONS
+        # Only what was under way at a kill, or taken and not yet acknowledged, may come twice.
+        assert len(receiver.tries) <= EVENTS + 2 * KILLS * SESSIONS
 
         receiver.behave = after(0.1)
         published += [await publish(f"s{n % SESSIONS}", n) for n in range(EVENTS, total)]

@@ -118,7 +118,7 @@ async def test_a_full_stream_loses_the_oldest_loudly_and_delivers_the_rest(
     with capture_logs() as lines:
         async with start():
             await until(lambda: len(receiver.taken) == 20, "the rest")
-            lost = [line for line in lines if line["event"].startswith("webhook events lost")]
+        lost = [line for line in lines if line["event"].startswith("webhook events lost")]
     assert receiver.numbers("s") == [*range(11, 30), 29]
     assert [(line["log_level"], line["events"]) for line in lost] == [("error", 11)]
 
