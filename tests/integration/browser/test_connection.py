@@ -12,8 +12,6 @@ from daemon.core.errors import BrowserError, PageCallError, PageTimeoutError
 from shards.browser.connection import BrowserConnection
 from tests.integration.browser.rig import connected, spec_in
 
-AT_ONCE_S = 10
-"""Far less than the limits of the calls that are under way, and enough on a busy machine."""
 _FOREVER = {"expression": "new Promise(() => {})", "awaitPromise": True}
 
 
@@ -42,7 +40,7 @@ async def test_a_command_that_chromium_refuses_is_not_a_lost_connection(tmp_path
         assert await _evaluate(connection, "1") == 1
 
 
-async def test_kill_9_of_chromium_is_noticed_at_once(tmp_path: Path) -> None:
+async def test_kill_9_of_chromium_is_noticed_within_a_second(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (process, connection):
         waiting = asyncio.ensure_future(connection.cdp("Runtime.evaluate", _FOREVER, timeout_s=60))
         await _evaluate(connection, "1")
@@ -52,12 +50,12 @@ async def test_kill_9_of_chromium_is_noticed_at_once(tmp_path: Path) -> None:
             await waiting
         await connection.lost
         await process.exited
-        assert time.monotonic() - begun_mono_s < AT_ONCE_S
+        assert time.monotonic() - begun_mono_s < 1
         with pytest.raises(BrowserError):
             await _evaluate(connection, "1")
 
 
-async def test_a_crashed_renderer_is_noticed_at_once(tmp_path: Path) -> None:
+async def test_a_crashed_renderer_is_noticed_within_a_second(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (process, connection):
         waiting = asyncio.ensure_future(connection.cdp("Runtime.evaluate", _FOREVER, timeout_s=60))
         await _evaluate(connection, "1")
@@ -65,14 +63,14 @@ async def test_a_crashed_renderer_is_noticed_at_once(tmp_path: Path) -> None:
         connection.cdp_nowait("Page.crash")
         with pytest.raises(BrowserError, match="renderer crashed"):
             await waiting
-        assert time.monotonic() - begun_mono_s < AT_ONCE_S
+        assert time.monotonic() - begun_mono_s < 1
         assert await process.close(5, connection) is True
 
 
-async def test_a_page_that_closes_is_noticed_at_once(tmp_path: Path) -> None:
+async def test_a_page_that_closes_is_noticed_within_a_second(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (_, connection):
         connection.cdp_nowait("Page.close")
-        await asyncio.wait_for(connection.lost, AT_ONCE_S)
+        await asyncio.wait_for(connection.lost, 1)
         with pytest.raises(BrowserError):
             await _evaluate(connection, "1")
 

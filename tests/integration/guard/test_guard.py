@@ -150,7 +150,7 @@ def test_when_the_holder_is_killed_all_its_browsers_end_and_the_guard_with_them(
     holder = rig.holder(60)
     guard = guard_pid(holder)
     holder.kill()
-    until("all browsers are gone", lambda: all(killed(browser) for browser in browsers))
+    until("all browsers are gone", lambda: all(killed(browser) for browser in browsers), timeout_s=3)
     until("the guard is gone", lambda: not alive(guard))
 
 

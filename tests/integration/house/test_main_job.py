@@ -18,7 +18,7 @@ async def lose_everything(house: House) -> None:
     async def no_browser() -> bool:
         return not house.browsers()
 
-    await until("the kernel killed every Chromium with its shard", no_browser, timeout_s=10)
+    await until("the kernel killed every Chromium with its shard", no_browser, timeout_s=2)
     house.wipe_profiles()
 
 

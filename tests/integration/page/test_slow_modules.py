@@ -28,7 +28,7 @@ async def test_a_page_whose_modules_came_too_late_is_loaded_again(world: World) 
     async with world.page(timeouts=IMPATIENT) as opened:
         await world.tell("config", stall_ms=0)
         await opened.state(PageState.QR)
-        assert 1 <= opened.page.reloads < 3  # on a busy machine the second time may be too slow, too
+        assert opened.page.reloads == 1
 
 
 async def test_modules_that_never_come_in_time_are_an_error_that_says_so(world: World) -> None:

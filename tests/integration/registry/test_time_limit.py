@@ -67,6 +67,16 @@ async def test_a_dead_host_among_several_does_not_use_up_the_time() -> None:
                 await fails_in_time(link)
 
 
+async def test_a_connection_that_was_closed_under_a_call_means_that_redis_is_away(server: LosingRedis) -> None:
+    async with link_to(server.url) as link:
+        with pytest.raises(RedisUnavailableError, match="AttributeError"):
+            async with link.asking("answer"):
+                await link.text.connection_pool.make_connection()._send_packed_command([b"PING"])
+        with pytest.raises(AttributeError):
+            async with link.asking("answer"):
+                link.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
+
+
 async def test_a_cancellation_is_never_lost_in_a_call(server: LosingRedis) -> None:
     """In a call of ten turns a cancellation may come in any of them; a loop must not go on after it."""
     async with link_to(server.url) as link:

@@ -13,9 +13,7 @@ from shards.heartbeat import HeartbeatLoop
 from shards.identity import ShardIdentity
 
 FAILING = 12
-"""Were the pause doubled at each, it would be 20 s by then."""
-
-
+"""Were the pause doubled at each, as in other loops, they would take more than a minute."""
 SETTINGS = {
     "SHARD_HEARTBEAT_INTERVAL_MS": "100",
     "R2_ENDPOINT": "http://127.0.0.1:1",
