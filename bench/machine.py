@@ -1,7 +1,11 @@
-"""What machine a bench ran on: numbers mean little without it."""
+"""What machine and which versions a bench ran on: numbers mean little without it."""
 
+import asyncio
+import json
 import os
 import platform
+import time
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -9,18 +13,26 @@ import psutil
 from shards.browser.version import binary_version
 from tests.integration.profile.rig import CHROMIUM
 
+_WAJS_LOCK = Path(__file__).parent.parent / "shards/page/wajs.lock.json"
+_LOOP = 5_000_000
+
 
 async def machine(work: Path) -> dict[str, object]:
     """Return facts of this machine. `work` is where the bench writes."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "python_loop_ns": _loop_ns(),
         "load_average": round(os.getloadavg()[0], 1),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "kernel": platform.release(),
+        "file_system": _file_system(work),
         "python": platform.python_version(),
         "chromium": await binary_version(Path(CHROMIUM)),
-        "file_system": _file_system(work),
+        "redis_server": await _redis_version(),
+        "wa_js": json.loads(_WAJS_LOCK.read_text())["version"],
+        "pyppeteer": version("pyppeteer"),
+        "blazz": version("blazz"),
     }
 
 
@@ -29,6 +41,23 @@ def _cpu() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _loop_ns() -> float:
+    """Return what one turn of an empty loop takes: it says how fast a shared machine was at that time."""
+    began = time.perf_counter_ns()
+    for _ in range(_LOOP):
+        pass
+    return round((time.perf_counter_ns() - began) / _LOOP, 1)
+
+
+async def _redis_version() -> str:
+    child = await asyncio.create_subprocess_exec(
+        "redis-server", "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await child.communicate()
+    found = [word.removeprefix("v=") for word in output.decode().split() if word.startswith("v=")]
+    return found[0] if found else "unknown"
 
 
 def _file_system(path: Path) -> str:

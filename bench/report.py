@@ -1,0 +1,107 @@
+"""What a bench found, in one form for the terminal, for JSON, for Markdown and for plots."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Repeated measurements of one thing, in whatever unit they were made."""
+
+    minimum: float
+    median: float
+    maximum: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self:
+        """Sum up `values`; there must be at least one."""
+        found = sorted(values)
+        return cls(minimum=found[0], median=statistics.median(found), maximum=found[-1], count=len(found))
+
+    def text(self, form: str = ".1f") -> str:
+        """Return the median, and the range if it was measured more than once."""
+        if self.count == 1:
+            return format(self.median, form)
+        return f"{self.median:{form}} ({self.minimum:{form}} - {self.maximum:{form}})"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which `share` (0 to 1) of `values` lie, by nearest rank; `values` must not be empty."""
+    found = sorted(values)
+    return found[min(len(found) - 1, int(share * len(found)))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of text below their columns' titles; the first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: a row of {len(row)} below {len(self.columns)} columns")
+
+    def markdown(self) -> str:
+        """Return it as a table of GitHub's Markdown."""
+        lines = ["|".join(("", *(_escaped(cell) for cell in row), "")) for row in (self.columns, *self.rows)]
+        lines.insert(1, "|---|" + "---:|" * (len(self.columns) - 1))
+        head = [f"**{self.title}**", ""] if self.title else []
+        tail = ["", f"_{self.caption}_"] if self.caption else []
+        return "\n".join([*head, *lines, *tail])
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One picture: lines over numbers, or bars (beside each other, or stacked) over names."""
+
+    title: str
+    x_label: str
+    y_label: str
+    kind: Literal["lines", "bars", "stacked"] = "lines"
+    series: dict[str, list[tuple[float | str, float]]]
+    """Points of each line or colour, by what the legend calls it. All bars have the same names in the same order."""
+    target: float | None = None
+    """A y that was wanted, drawn as a broken line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What was wanted of a number, and what it was."""
+
+    what: str
+    wanted: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that one run of a bench found."""
+
+    headlines: list[str]
+    """What matters, one sentence each, with its numbers."""
+    tables: list[Table]
+    data: dict[str, object]
+    """The numbers themselves, for JSON; units are in the names."""
+    charts: list[Chart] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+
+    def plain(self) -> dict[str, object]:
+        """Return all of it as JSON can hold it, `data` at the top."""
+        return self.data | {
+            "headlines": self.headlines,
+            "targets": [asdict(target) for target in self.targets],
+            "tables": [asdict(table) for table in self.tables],
+            "charts": [asdict(chart) for chart in self.charts],
+        }
