@@ -11,6 +11,7 @@ import asyncio
 import functools
 import json
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -77,6 +78,8 @@ def bench(*, title: str, seed: int = 1, limit_s: float = 3600) -> Callable[[Call
     def make(measure: Callable[..., Awaitable[Report]]) -> click.Command:
         @functools.wraps(measure)
         def command(*, quick: bool, as_json: Path | None, plot: Path | None, **options: Any) -> None:
+            # Whoever ends a bench early must not have its servers and browsers run on.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             with tempfile.TemporaryDirectory(prefix="bench-") as work:
                 run = Run(
                     quick=quick,

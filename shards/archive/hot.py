@@ -1,7 +1,7 @@
 """The hot copy: one snapshot as bytes in memory, small enough for Redis. Blocking."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from daemon.core.errors import SnapshotError
@@ -47,11 +47,13 @@ def unpack_hot(
     keyring: Keyring,
     expected: Expected,
     keep: Sequence[str] = (),
+    on_opened: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Verify a hot copy and put its files at the directory `into`: as `unpack` does, with the same errors."""
     with (
         disk_errors(),
         opened(io.BytesIO(body), io.BytesIO, limits=limits, keyring=keyring, expected=expected) as contents,
     ):
+        on_opened()
         place(contents.pieces, into, keep=keep)
         return contents.manifest

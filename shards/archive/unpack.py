@@ -6,7 +6,7 @@ and only what the manifest lists is ever written. Whatever is wrong is a typed e
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -30,13 +30,14 @@ def unpack(
     expected: Expected,
     work_dir: Path,
     keep: Sequence[str] = (),
+    on_opened: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Verify an archive and put its files at the directory `into`, replacing what is there except for `keep`.
 
     On return everything is on the disk. On any error `into` is as it was, and nothing is left behind. The work is
     done in a hidden directory beside `into`; an encrypted archive is decrypted to a file below `work_dir` that has no
     name, so that it is gone with this process at the latest. `keep` are directories to carry over from what is
-    replaced, relative to `into`.
+    replaced, relative to `into`. `on_opened` is called when the copy as a whole is verified, and its files are next.
 
     Raises:
         ArchiveUnsafeError: made to do harm, or larger than the limits.
@@ -46,6 +47,7 @@ def unpack(
         UnavailableError: the disk does not take it, or does not give it.
     """
     with _opened(source, limits, keyring, expected, work_dir) as contents:
+        on_opened()
         place(contents.pieces, into, keep=keep)
         return contents.manifest
 

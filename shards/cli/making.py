@@ -20,6 +20,7 @@ from shards.page.bundle import load_bundle
 from shards.page.events import PageEvent
 from shards.page.state import PageSnapshot, PageState
 from shards.profile.caches import CACHE_DIRS
+from shards.restore.phases import Phases
 from shards.runner.opened import Opened, browser_spec, open_page
 
 OPENINGS = 3
@@ -57,7 +58,8 @@ async def fill_caches(
         for _ in range(_ATTEMPTS):
             spec = browser_spec(settings, profile_dir, home, Path(tmp), "template")
             process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
-            opened = await open_page(process, settings, load_bundle(settings.bundle_path), None, _nobody_listens)
+            bundle = load_bundle(settings.bundle_path)
+            opened = await open_page(process, settings, bundle, None, _nobody_listens, phases=Phases())
             try:
                 wa_version = (await _filled(opened, profile_dir, settle_s)).wa_version
                 ended = await opened.close()

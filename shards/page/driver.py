@@ -8,6 +8,7 @@ import base64
 import contextlib
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -76,10 +77,12 @@ class WhatsAppPage:
         take: Take,
         overlay: Overlay | None = None,
         timeouts: PageTimeouts | None = None,
+        on_injected: Callable[[], None] = lambda: None,
     ) -> Self:
         """Put wa-js and the bridge into the page, apply the overlay, load `url` and return at its load event.
 
         `take` gets each event of the page from its first script on, also before this returns, until Chromium is gone.
+        `on_injected` is called when everything is in place and the page is loaded next.
 
         Raises:
             PageTimeoutError: not loaded in time.
@@ -101,6 +104,7 @@ class WhatsAppPage:
         await cdp("Runtime.enable")
         await cdp("Runtime.addBinding", {"name": BINDING})
         await cdp("Page.addScriptToEvaluateOnNewDocument", {"source": page._script(bundle)})
+        on_injected()
         await page._load(deadline_mono_s)
         return page
 

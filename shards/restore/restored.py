@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from daemon.sessions.copies import Order
 from shards.page.overlay import Overlay
+from shards.restore.phases import Phases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,3 +17,5 @@ class Restored:
     overlay: Overlay | None = field(default=None, repr=False)
     damaged: int = 0
     """Copies that had to be passed over."""
+    phases: Phases = field(default_factory=Phases, repr=False, compare=False)
+    """How long the steps took; those that follow are added to it."""

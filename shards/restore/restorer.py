@@ -6,6 +6,7 @@ there" lead to an empty profile. Nothing local is removed before a verified copy
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ from shards.profile.marker import read_mark
 from shards.profile.mending import mend
 from shards.profile.space import check_free_space
 from shards.restore.caches import PageCaches
+from shards.restore.phases import FETCH, UNPACK, VERIFY, Phases
 from shards.restore.plan import Place, Source, is_newest, plan_sources
 from shards.restore.restored import Restored
 
@@ -62,6 +64,7 @@ class Restorer:
         self._refs: Sequence[ArchiveRef] | None = None
         self._body: bytes | None = None
         self._damaged = 0
+        self._phases = Phases()
         self._local_chromium, self._local_too_new = "", False
 
     async def highest_token(self) -> int:
@@ -86,12 +89,12 @@ class Restorer:
         """
         layout = self._shard.layout
         check_free_space(layout.root, min_free_bytes=self._shard.settings.paths.min_free_bytes)
-        self._damaged = 0
+        self._damaged, self._phases = 0, Phases()
         self._keep = await self._threaded(partial(self._caches.to_keep, into)) if older_than is None else ()
         restored = await self._best(into, older_than)
         unpacked = restored.source in {Place.REDIS, Place.R2}
         await self._threaded(partial(self._caches.before_opening, into, unpacked=unpacked))
-        return restored
+        return replace(restored, phases=self._phases)
 
     async def _best(self, into: Path, older_than: Order | None) -> Restored:
         async for source in self._candidates(into):
@@ -143,7 +146,8 @@ class Restorer:
         return left.order, not untouched or self._local_too_new
 
     async def _hot_copy(self) -> Order | None:
-        self._body = await self._shard.registry.copies.get(self._record.session_id)
+        with self._phases.of(FETCH):
+            self._body = await self._shard.registry.copies.get(self._record.session_id)
         if self._body is None:
             return None
         try:
@@ -187,7 +191,7 @@ class Restorer:
         expected = Expected(session_id=self._record.session_id, order=source.order, max_chromium=shard.chromium)
         if source.ref is None:
             assert self._body is not None
-            work = partial(
+            await self._unpacked(
                 unpack_hot,
                 self._body,
                 into,
@@ -196,7 +200,6 @@ class Restorer:
                 expected=expected,
                 keep=self._keep,
             )
-            await self._threaded(work)
             return
         await self._apply_archive(source.ref, into, expected)
 
@@ -214,11 +217,12 @@ class Restorer:
         shard = self._shard
         with shard.layout.temporary("restore") as folder:
             archive = folder / "archive"
-            await shard.archives.fetch(ref, archive)
+            with self._phases.of(FETCH):
+                await shard.archives.fetch(ref, archive)
             if ref.legacy:
                 await self._threaded(partial(unpack_legacy, archive, into, limits=shard.limits, keep=self._keep))
                 return
-            work = partial(
+            await self._unpacked(
                 unpack,
                 archive,
                 into,
@@ -228,7 +232,16 @@ class Restorer:
                 work_dir=folder,
                 keep=self._keep,
             )
-            await self._threaded(work)
+
+    async def _unpacked(self, unpack_one: Callable[..., object], *arguments: object, **options: object) -> None:
+        """Unpack in a thread: what it takes until the copy is verified as a whole, and from there on."""
+        phases = self._phases
+
+        def work() -> None:
+            with phases.of(VERIFY) as follow:
+                unpack_one(*arguments, **options, on_opened=partial(follow, UNPACK))
+
+        await self._threaded(work)
 
     async def _mend(self, profile_dir: Path) -> None:
         cut = await self._threaded(partial(mend, profile_dir))

@@ -11,6 +11,7 @@ from shards.browser.process import BrowserProcess
 from shards.page.bundle import Bundle
 from shards.page.events import Take
 from shards.page.overlay import OVERLAY_FILE
+from shards.restore.phases import LAUNCH
 from shards.restore.restored import Restored
 from shards.runner.engine import EngineParts
 from shards.runner.opened import Opened, browser_spec, open_page
@@ -44,8 +45,11 @@ class Browsing:
         settings = self._parts.settings.browser
         self._tmp_dir = self._parts.layout.new_browser_tmp()
         spec = browser_spec(settings, self._profile_dir, self._parts.notes_dir, self._tmp_dir, self._session_id)
-        self._process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
-        self._opened = await open_page(self._process, settings, self._bundle, restored.overlay, take)
+        with restored.phases.of(LAUNCH):
+            self._process = await BrowserProcess.start(spec, timeout_s=settings.start_timeout_ms / 1000)
+        self._opened = await open_page(
+            self._process, settings, self._bundle, restored.overlay, take, phases=restored.phases
+        )
         return self._opened
 
     async def cut_off(self) -> None:

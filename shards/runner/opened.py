@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from daemon.core.clock import mono_s
@@ -14,6 +15,7 @@ from shards.page.bundle import Bundle
 from shards.page.driver import PageTimeouts, WhatsAppPage
 from shards.page.events import Take
 from shards.page.overlay import Overlay
+from shards.restore.phases import INJECT, LOAD, Phases
 
 CLOSE_GRACE_S = 15.0
 _CLOSE_PAGE_S = 2.0
@@ -66,7 +68,13 @@ def browser_spec(
 
 
 async def open_page(
-    process: BrowserProcess, settings: BrowserSettings, bundle: Bundle, overlay: Overlay | None, take: Take
+    process: BrowserProcess,
+    settings: BrowserSettings,
+    bundle: Bundle,
+    overlay: Overlay | None,
+    take: Take,
+    *,
+    phases: Phases,
 ) -> Opened:
     """Connect to a started Chromium and load the page; Chromium is killed if that fails.
 
@@ -76,15 +84,19 @@ async def open_page(
     deadline_mono_s = mono_s() + settings.start_timeout_ms / 1000
     connection = None
     try:
-        connection = await BrowserConnection.open(process, timeout_s=deadline_mono_s - mono_s())
-        page = await WhatsAppPage.open(
-            connection,
-            url=settings.web_url,
-            bundle=bundle,
-            take=take,
-            overlay=overlay,
-            timeouts=PageTimeouts(load_s=max(1.0, deadline_mono_s - mono_s()), call_s=settings.page_timeout_ms / 1000),
-        )
+        with phases.of(INJECT) as follow:
+            connection = await BrowserConnection.open(process, timeout_s=deadline_mono_s - mono_s())
+            page = await WhatsAppPage.open(
+                connection,
+                url=settings.web_url,
+                bundle=bundle,
+                take=take,
+                overlay=overlay,
+                timeouts=PageTimeouts(
+                    load_s=max(1.0, deadline_mono_s - mono_s()), call_s=settings.page_timeout_ms / 1000
+                ),
+                on_injected=partial(follow, LOAD),
+            )
     except BaseException:
         await _end(process, connection)
         raise

@@ -12,6 +12,7 @@ from daemon.sessions.events import EventKind
 from daemon.sessions.states import SessionState
 from shards.page.state import PageSnapshot, PageState
 from shards.publisher import Publisher
+from shards.restore.phases import LOGIN, SYNC
 from shards.restore.restored import Restored
 from shards.runner.ending import LOGGED_OUT, LOGIN_NOT_ACCEPTED, OPENED_ELSEWHERE, Ending
 from shards.runner.engine import Page
@@ -57,6 +58,7 @@ class PageWatch:
         self._not_connected_since_mono_s = mono_s()
         self._looks_without_qr = 0
         self._greeted = False
+        self._logged_in_mono_s = 0.0
         self._scanned = restored.source is None and not notes.record.paired
         self.logged_in = False
         """Whether the page was logged in at any moment."""
@@ -168,7 +170,8 @@ class PageWatch:
             await self._get_syncing(snapshot)
 
     async def _authenticate(self, snapshot: PageSnapshot) -> None:
-        self.logged_in = True
+        self.logged_in, self._logged_in_mono_s = True, mono_s()
+        self._restored.phases.add(LOGIN, self._logged_in_mono_s - self._began_mono_s)
         data, identity = {"phone": snapshot.phone, "pushname": snapshot.pushname}, f"login:{self._publisher.token}"
         if self._scanned:
             # A crash after the record says so would leave nobody to tell it.
@@ -203,6 +206,8 @@ class PageWatch:
         facts: dict[str, Any] = {"phone": snapshot.phone, "pushname": snapshot.pushname}
         if not self._greeted and self._restored.source is not None:
             facts |= {"restored_from": self._restored.source, "restored_at": utc_now()}
+        if not self._greeted:
+            self._restored.phases.add(SYNC, mono_s() - self._logged_in_mono_s)
         await self._notes.move(SessionState.CONNECTED, failures=0, retry_at=None, **facts)
         await self._notes.touch()
         await self._on_login()
@@ -218,6 +223,7 @@ class PageWatch:
 
     async def _tell_restored(self) -> None:
         order = self._restored.order
+        log.info("session restored", source=self._restored.source, phases_ms=self._restored.phases.ms())
         data = {
             "source": self._restored.source,
             "token": order[0] if order else None,

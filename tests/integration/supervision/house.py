@@ -66,6 +66,11 @@ class House:
         done = subprocess.run(command, env={}, capture_output=True, text=True, timeout=120)
         return done.stdout + done.stderr
 
+    def start_group(self, group: str) -> None:
+        """Have supervisord start all programs of a group; return before they are up."""
+        with self._supervisord() as server:
+            server.supervisor.startProcessGroup(group, False)
+
     def status(self) -> dict[str, str]:
         """Return `{"shard:shard_00": "RUNNING"}`."""
         rows = [line.split() for line in self.control("status").splitlines()]
@@ -83,9 +88,12 @@ class House:
         return next(int(info["pid"]) for info in self._infos() if _full_name(info) == program)
 
     def _infos(self) -> list[dict[str, Any]]:
+        with self._supervisord() as server:
+            return cast(list[dict[str, Any]], server.supervisor.getAllProcessInfo())
+
+    def _supervisord(self) -> ServerProxy:
         transport = SupervisorTransport(None, None, serverurl=f"unix://{self.home.control_socket}")
-        with ServerProxy("http://127.0.0.1", transport=transport) as supervisord:
-            return cast(list[dict[str, Any]], supervisord.supervisor.getAllProcessInfo())
+        return ServerProxy("http://127.0.0.1", transport=transport)
 
     def processes(self) -> list[psutil.Process]:
         """Return everything that was started here and still lives, however deep."""
