@@ -2,30 +2,28 @@
 
 Real shards, a real coordinator and a real Redis; the sessions have no browser, are connected at once, and rest. In
 Chromium's place nothing is measured, so shards look at their pages seldom: what remains is the control plane. Numbers
-at a tenth of the sessions stand beside those of all of them.
+at a tenth and at half of the sessions stand beside those of all of them.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import psutil
-from rich.console import Console
-from rich.table import Table
 
-from bench.machine import machine
+from bench.form import Run, bench
+from bench.report import Chart, Report, Spread, Table
 from daemon.coordinator.leader import Leadership
 from daemon.coordinator.reconcile import Reconciler
 from daemon.coordinator.steps import plan_steps
@@ -41,12 +39,25 @@ from tests.servers.s3 import r2local_server
 
 _WORKERS = max(1, (os.cpu_count() or 2))
 _LOOKS_S = 3600.0
-_SETTLE_S = 10.0
-_LIMIT_S = 3600.0
 _LOOK_S_EACH = 0.0005
-_TELL_EVERY_S = 15.0
-_ROUNDS = 5
 _COMMANDS_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is measured."""
+
+    steps: tuple[int, ...]
+    """Sessions, each time measured at rest."""
+    shards: int
+    settle_s: float
+    """Between the last session connected and the measurement."""
+    rest_s: float
+    rounds: int
+    """Of the reconcile times."""
+
+
+_QUICK = Size(steps=(10, 30), shards=2, settle_s=0.5, rest_s=1.0, rounds=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,85 +79,74 @@ class Rest:
     coordinator_cpu: float
     crowd_cpu: float
     """Of all shards together."""
-    look_ms: float
+    look_ms: Spread
     """One look at all shards and all sessions, as the reconcile loop does when something has changed."""
-    plan_ms: float
-    look_at_shards_ms: float
+    plan_ms: Spread
+    look_at_shards_ms: Spread
     """The look of a cycle in which nothing has changed."""
     commands: dict[str, float] = field(default_factory=dict)
 
 
-@click.command()
-@click.option("--sessions", default=10_000, help="How many sessions in the end.")
-@click.option("--shards", "shard_count", default=50, help="How many shards.")
-@click.option("--seconds", default=20.0, help="How long to measure at rest.")
-@click.option("--quick", is_flag=True, help="1,000 sessions on 10 shards, measured for 5 seconds.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def main(sessions: int, shard_count: int, seconds: float, quick: bool, as_json: bool) -> None:
-    """Measure the control plane on this machine."""
-    if quick:
-        sessions, shard_count, seconds = 1000, 10, 5.0
-    with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder, _servers(Path(folder), shard_count):
-        facts, rests = asyncio.run(
-            asyncio.wait_for(_measure(Path(folder), (sessions // 10, sessions), shard_count, seconds), _LIMIT_S)
-        )
-    if as_json:
-        click.echo(json.dumps({"machine": facts, "rests": [asdict(rest) for rest in rests]}, indent=1))
-    else:
-        _show(facts, rests)
+@bench(title="What do sessions cost Redis and the coordinator?")
+@click.option("--sessions", default=10_000, show_default=True, type=click.IntRange(10), help="How many in the end.")
+@click.option("--shards", default=50, show_default=True, type=click.IntRange(1), help="How many shards.")
+@click.option("--seconds", default=20.0, show_default=True, help="How long to measure at rest.")
+async def main(run: Run, *, sessions: int, shards: int, seconds: float) -> Report:
+    """Let more and more sessions without browsers rest, and measure."""
+    steps = (sessions // 10, sessions // 2, sessions)
+    size = Size(steps=steps, shards=shards, settle_s=10.0, rest_s=seconds, rounds=5)
+    size = _QUICK if run.quick else size
+    with _servers(run.work, size.shards):
+        return _report(await _measure(run, size))
 
 
 @contextlib.contextmanager
 def _servers(folder: Path, shard_count: int) -> Iterator[None]:
     with redis_server("--maxclients", "20000") as redis_url, r2local_server() as store:
-        os.environ.update(
-            {
-                **store.environment(),
-                "DATA_ROOT": str(folder),
-                "REDIS_URL": redis_url,
-                "API_TOKEN": "a token for the bench",
-                "COORDINATOR_PORT": str(free_ports(1)),
-                "LOG_LEVEL": "ERROR",
-                "SHARD_COUNT": str(shard_count),
-                # Sessions without browsers: the host's limits do not matter.
-                "SHARD_CAPACITY": "10000",
-                "SHARD_PARALLEL_STARTS": "8",
-                "HOST_PARALLEL_STARTS": "64",
-                "SESSION_MEMORY_BYTES": "1000000",
-                "SESSIONS_PER_CPU": "100000",
-                "MIN_FREE_BYTES": "0",
-                "SESSION_BACKUP_ENABLED": "false",
-                "RECOVER_SESSIONS": "off",
-            }
-        )
-        yield
+        environment = {
+            **store.environment(),
+            "DATA_ROOT": str(folder),
+            "REDIS_URL": redis_url,
+            "API_TOKEN": "a token for the bench",
+            "COORDINATOR_PORT": str(free_ports(1)),
+            "LOG_LEVEL": "ERROR",
+            "SHARD_COUNT": str(shard_count),
+            # Sessions without browsers: the host's limits do not matter.
+            "SHARD_CAPACITY": "10000",
+            "SHARD_PARALLEL_STARTS": "8",
+            "HOST_PARALLEL_STARTS": "64",
+            "SESSION_MEMORY_BYTES": "1000000",
+            "SESSIONS_PER_CPU": "100000",
+            "MIN_FREE_BYTES": "0",
+            "SESSION_BACKUP_ENABLED": "false",
+            "RECOVER_SESSIONS": "off",
+        }
+        with patch.dict(os.environ, environment):
+            yield
 
 
-async def _measure(
-    folder: Path, steps: Sequence[int], shard_count: int, seconds: float
-) -> tuple[dict[str, object], list[Rest]]:
-    facts, settings = await machine(folder), load_settings()
-    registry = Registry(settings)
+async def _measure(run: Run, size: Size) -> list[Rest]:
+    settings = load_settings()
     rests: list[Rest] = []
-    with contextlib.ExitStack() as stack:
-        crowd = [stack.enter_context(_child("bench.crowd", *part)) for part in _parts(shard_count)]
+    async with contextlib.AsyncExitStack() as stack:
+        registry = Registry(settings)
+        stack.push_async_callback(registry.close)
+        crowd = [stack.enter_context(_child("bench.crowd", *part)) for part in _parts(size.shards)]
         coordinator = stack.enter_context(_child("daemon"))
-        await _until(_alive, registry, shard_count, are="shards alive")
-        made = 0
-        for sessions in steps:
+        await _until(run, _alive, registry, size.shards, are="shards alive")
+        for made, sessions in zip((0, *size.steps), size.steps, strict=False):
             began_mono_s = time.monotonic()
             await _create(registry, range(made, sessions))
-            made = sessions
-            placed_s = await _until(_placed, registry, made, are="sessions placed") - began_mono_s
-            connected_s = await _until(_connected, registry, made, are="sessions connected") - began_mono_s
-            await asyncio.sleep(_SETTLE_S)
-            cost = await _cost(registry, crowd, coordinator, seconds)
-            times = await _reconcile_times(registry, settings)
+            placed_s = await _until(run, _placed, registry, sessions, are="sessions placed") - began_mono_s
+            connected_s = await _until(run, _connected, registry, sessions, are="sessions connected") - began_mono_s
+            await asyncio.sleep(size.settle_s)
+            run.say(f"{sessions:,} sessions rest for {size.rest_s:g} s")
+            cost = await _cost(registry, crowd, coordinator, size.rest_s)
+            times = await _reconcile_times(registry, settings, size.rounds)
             rests.append(
-                Rest(sessions=sessions, shards=shard_count, placed_s=placed_s, connected_s=connected_s, **cost, **times)
+                Rest(sessions=sessions, shards=size.shards, placed_s=placed_s, connected_s=connected_s, **cost, **times)
             )
-    await registry.close()
-    return facts, rests
+    return rests
 
 
 def _parts(shard_count: int) -> list[list[str]]:
@@ -194,14 +194,16 @@ async def _connected(registry: Registry) -> int:
     return sum(summary.status is SessionState.CONNECTED for summary in await registry.records.summaries())
 
 
-async def _until(counted: Callable[[Registry], Awaitable[int]], registry: Registry, count: int, *, are: str) -> float:
+async def _until(
+    run: Run, counted: Callable[[Registry], Awaitable[int]], registry: Registry, count: int, *, are: str
+) -> float:
     """Return when there were so many. To look costs something as well, so the more sessions the more seldom."""
-    told_mono_s = time.monotonic()
-    while (found := await counted(registry)) != count:
-        if time.monotonic() - told_mono_s >= _TELL_EVERY_S:
-            told_mono_s = time.monotonic()
-            click.echo(f"{found:,} of {count:,} {are}", err=True)
-        await asyncio.sleep(max(0.5, count * _LOOK_S_EACH))
+    seen = 0
+    with run.progress(are, count) as advance:
+        while (found := await counted(registry)) != count:
+            advance(found - seen)
+            seen = found
+            await asyncio.sleep(max(0.5, count * _LOOK_S_EACH))
     return time.monotonic()
 
 
@@ -252,11 +254,11 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-async def _reconcile_times(registry: Registry, settings: Settings) -> dict[str, float]:
-    """Return the medians of the parts of a cycle, taken beside the coordinator that really does it."""
+async def _reconcile_times(registry: Registry, settings: Settings, rounds: int) -> dict[str, Spread]:
+    """Return what the parts of a cycle take, taken beside the coordinator that really does it."""
     reconciler = Reconciler(registry, Leadership(registry, "bench"), settings)
     parts: dict[str, list[float]] = {"look_at_shards_ms": [], "look_ms": [], "plan_ms": []}
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         began_mono_s = time.monotonic()
         stands = await reconciler._look_at_shards()
         looked_mono_s = time.monotonic()
@@ -266,31 +268,10 @@ async def _reconcile_times(registry: Registry, settings: Settings) -> dict[str, 
         parts["look_at_shards_ms"].append((looked_mono_s - began_mono_s) * 1000)
         parts["look_ms"].append((seen_mono_s - looked_mono_s) * 1000)
         parts["plan_ms"].append((time.monotonic() - seen_mono_s) * 1000)
-    return {name: sorted(times)[len(times) // 2] for name, times in parts.items()}
+    return {name: Spread.of(times) for name, times in parts.items()}
 
 
-def _show(facts: dict[str, object], rests: Sequence[Rest]) -> None:
-    console = Console()
-    console.width = max(console.width, 100)
-    console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items()))
-    few, many = rests[0], rests[-1]
-    table = Table(title=f"{many.shards} shards, sessions at rest, without browsers")
-    table.add_column("")
-    for rest in rests:
-        table.add_column(f"{rest.sessions:,} sessions", justify="right")
-    table.add_column("grows by", justify="right")
-    for name, of in _LINES:
-        values = [of(rest) for rest in rests]
-        table.add_row(
-            name, *(f"{value:,.2f}" for value in values), f"{values[-1] / values[0]:.1f}x" if values[0] else ""
-        )
-    for command in list(many.commands)[:_COMMANDS_SHOWN]:
-        values = [rest.commands.get(command, 0.0) for rest in (few, many)]
-        table.add_row(f"Redis {command} a second", *(f"{value:,.1f}" for value in values))
-    console.print(table)
-
-
-_LINES = (
+_LINES: tuple[tuple[str, Callable[[Rest], float]], ...] = (
     ("all added placed, s", lambda rest: rest.placed_s),
     ("all added connected, s", lambda rest: rest.connected_s),
     ("Redis operations a second", lambda rest: rest.redis_operations),
@@ -300,11 +281,89 @@ _LINES = (
     ("from Redis, kB a second", lambda rest: rest.redis_out_bytes / 1000),
     ("Redis memory, MB", lambda rest: rest.redis_memory_bytes / 1e6),
     ("coordinator CPU, % of a core", lambda rest: rest.coordinator_cpu * 100),
-    ("reconcile: look at the shards, ms", lambda rest: rest.look_at_shards_ms),
-    ("reconcile: look at all sessions, ms", lambda rest: rest.look_ms),
-    ("reconcile: plan, ms", lambda rest: rest.plan_ms),
+    ("reconcile: look at the shards, ms", lambda rest: rest.look_at_shards_ms.median),
+    ("reconcile: look at all sessions, ms", lambda rest: rest.look_ms.median),
+    ("reconcile: plan, ms", lambda rest: rest.plan_ms.median),
     ("shards' CPU, ms a second and session", lambda rest: rest.crowd_cpu * 1000 / rest.sessions),
 )
+
+
+def _report(rests: list[Rest]) -> Report:
+    many = rests[-1]
+    return Report(
+        headlines=[
+            f"{many.sessions:,} sessions at rest on {many.shards} shards: {many.redis_operations:,.0f} Redis "
+            f"operations a second; Redis takes {many.redis_cpu:.1%} of a core, the coordinator "
+            f"{many.coordinator_cpu:.1%}",
+            f"a look at all of them takes {many.look_ms.text('.0f')} ms, the plan {many.plan_ms.text('.0f')} ms",
+        ],
+        tables=[_costs_table(rests), _commands_table(rests)],
+        data={"rests": [asdict(rest) for rest in rests]},
+        charts=_charts(rests),
+    )
+
+
+def _costs_table(rests: list[Rest]) -> Table:
+    rows = []
+    for name, of in _LINES:
+        values = [of(rest) for rest in rests]
+        grows = f"{values[-1] / values[0]:.1f}x" if values[0] else ""
+        rows.append((name, *(f"{value:,.2f}" for value in values), grows))
+    return Table(
+        title=f"sessions at rest on {rests[0].shards} shards, without browsers",
+        columns=("", *(f"{rest.sessions:,} sessions" for rest in rests), "grows by"),
+        rows=rows,
+        caption="times of the reconcile loop are medians",
+    )
+
+
+def _commands_table(rests: list[Rest]) -> Table:
+    commands = list(rests[-1].commands)[:_COMMANDS_SHOWN]
+    return Table(
+        title="Redis commands a second",
+        columns=("", *(f"{rest.sessions:,} sessions" for rest in rests)),
+        rows=[(name, *(f"{rest.commands.get(name, 0.0):,.1f}" for rest in rests)) for name in commands],
+    )
+
+
+def _charts(rests: list[Rest]) -> list[Chart]:
+    return [
+        Chart(
+            title="processor time at rest",
+            x_label="sessions",
+            y_label="% of a core",
+            series={
+                "Redis": [(rest.sessions, rest.redis_cpu * 100) for rest in rests],
+                "coordinator": [(rest.sessions, rest.coordinator_cpu * 100) for rest in rests],
+                "all shards": [(rest.sessions, rest.crowd_cpu * 100) for rest in rests],
+            },
+        ),
+        Chart(
+            title="Redis at rest",
+            x_label="sessions",
+            y_label="operations a second",
+            series={"operations": [(rest.sessions, rest.redis_operations) for rest in rests]},
+        ),
+        Chart(
+            title="the reconcile loop",
+            x_label="sessions",
+            y_label="ms",
+            series={
+                "look at all sessions": [(rest.sessions, rest.look_ms.median) for rest in rests],
+                "plan": [(rest.sessions, rest.plan_ms.median) for rest in rests],
+                "look at the shards": [(rest.sessions, rest.look_at_shards_ms.median) for rest in rests],
+            },
+        ),
+        Chart(
+            title="from creation",
+            x_label="sessions in the end",
+            y_label="seconds until all that were added are",
+            series={
+                "placed": [(rest.sessions, rest.placed_s) for rest in rests],
+                "connected": [(rest.sessions, rest.connected_s) for rest in rests],
+            },
+        ),
+    ]
 
 
 if __name__ == "__main__":

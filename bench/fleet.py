@@ -2,29 +2,52 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeVar
 
 import click
 import httpx
 
-from tests.integration.supervision.house import House
+from tests.integration.supervision.house import House, house, until
 from tests.standin import StandIn
 
 _T = TypeVar("_T")
 
 
+def _untold() -> None:
+    """Tell nobody."""
+
+
 class Fleet:
     """One installation with its sessions."""
 
-    def __init__(self, made: House, standin: StandIn, http: httpx.AsyncClient) -> None:
+    def __init__(self, made: House, standin: StandIn, http: httpx.AsyncClient, *, shards: int = 0) -> None:
         self.house = made
-        self._standin = standin
+        self.standin = standin
         self.http = http
         self.sessions: list[str] = []
+        self.shards = [f"shard_{number:02d}" for number in range(shards)]
 
-    async def link(self, count: int) -> None:
-        """Create sessions and scan their codes."""
+    @classmethod
+    @asynccontextmanager
+    async def installed(cls, *, shards: int, sync_ms: int = 200, **settings: str) -> AsyncIterator[Self]:
+        """Run an installation with these settings on a stand-in of its own; end all of it afterwards."""
+        async with StandIn(sync_ms=sync_ms, ref_ttl_ms=60_000) as standin:
+            with house() as made:
+                launcher = made.up(WHATSAPP_WEB_URL=standin.url, SHARD_COUNT=str(shards), **settings)
+                await asyncio.to_thread(
+                    until, lambda: "Ready at" in made.output() or launcher.poll() is not None, "the daemon is ready"
+                )
+                if launcher.poll() is not None:
+                    raise click.ClickException(f"the daemon did not start\n{made.output()[-2000:]}")
+                headers = {"Authorization": f"Bearer {made.environment['API_TOKEN']}"}
+                address = f"http://127.0.0.1:{made.port}"
+                async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, trust_env=False) as http:
+                    yield cls(made, standin, http, shards=shards)
+
+    async def link(self, count: int, *, tell: Callable[[], object] = _untold) -> None:
+        """Create sessions and scan their codes; `tell` is called for each that was scanned."""
         for number in range(count):
             body = {"workspace_id": "1", "user_id": str(number)}
             answer = await self.http.post("/api/whatsapp/sessions", json=body)
@@ -36,7 +59,8 @@ class Fleet:
                 text = await self.soon(lambda: self._qr(session_id))
                 body = {"qr": text, "phone": f"55119{number:08d}", "pushname": "Bench"}
                 async with httpx.AsyncClient(timeout=20, trust_env=False) as phone:
-                    (await phone.post(f"{self._standin.control_url}/scan", json=body)).raise_for_status()
+                    (await phone.post(f"{self.standin.control_url}/scan", json=body)).raise_for_status()
+                tell()
 
         await asyncio.gather(*(scan(number, session_id) for number, session_id in enumerate(self.sessions)))
         await self.soon(self._all_archived)

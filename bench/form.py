@@ -11,16 +11,18 @@ import asyncio
 import functools
 import json
 import random
+import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
@@ -30,7 +32,7 @@ from bench.report import Report, Table
 from daemon.core.clock import utc_now
 
 _WIDTH = 120
-_UNSHOWN = {"as_json", "plot", "quick"}
+_OF_THE_FORM = {"as_json", "plot"}
 
 
 class Advance(Protocol):
@@ -72,15 +74,18 @@ class Run:
         self._console.print(text)
 
 
-def bench(*, title: str, seed: int = 1, limit_s: float = 3600) -> Callable[[Callable[..., Awaitable[Report]]], Any]:
-    """Make a click command of a bench. `title` is the question that it answers; it is cut off after `limit_s`."""
+def bench(
+    *, title: str, seed: int = 1, limit_s: float = 3600, secret: Collection[str] = ()
+) -> Callable[[Callable[..., Awaitable[Report]]], Any]:
+    """Make a click command of a bench. `title` is the question that it answers; it is cut off after `limit_s`.
+
+    Options in `secret` are neither shown nor written.
+    """
 
     def make(measure: Callable[..., Awaitable[Report]]) -> click.Command:
         @functools.wraps(measure)
         def command(*, quick: bool, as_json: Path | None, plot: Path | None, **options: Any) -> None:
-            # Whoever ends a bench early must not have its servers and browsers run on.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            with tempfile.TemporaryDirectory(prefix="bench-") as work:
+            with _interrupted_by_sigterm(), tempfile.TemporaryDirectory(prefix="bench-") as work:
                 run = Run(
                     quick=quick,
                     work=Path(work),
@@ -89,10 +94,10 @@ def bench(*, title: str, seed: int = 1, limit_s: float = 3600) -> Callable[[Call
                     _console=Console(stderr=True, highlight=False),
                 )
                 facts, report = asyncio.run(_measure(measure, run, options, limit_s))
-            shown = {name: value for name, value in options.items() if name not in _UNSHOWN}
+            shown = {name: value for name, value in options.items() if name not in secret}
             _show(title, facts, report)
             if as_json is not None:
-                _write_json(as_json, title, run, shown, facts, report)
+                _write_json(as_json, title, run, shown, _command_line({*_OF_THE_FORM, *secret}), facts, report)
             if plot is not None:
                 from bench.plots import draw  # matplotlib takes a second
 
@@ -114,6 +119,16 @@ _OPTIONS = (
 )
 
 
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM, as of `timeout`, end everything that was started, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 async def _measure(
     measure: Callable[..., Awaitable[Report]], run: Run, options: dict[str, Any], limit_s: float
 ) -> tuple[dict[str, object], Report]:
@@ -125,12 +140,12 @@ async def _measure(
 
 
 def _write_json(
-    to: Path, title: str, run: Run, options: dict[str, Any], facts: dict[str, object], report: Report
+    to: Path, title: str, run: Run, options: dict[str, Any], command: str, facts: dict[str, object], report: Report
 ) -> None:
     content = {
         "title": title,
         "date": utc_now().date().isoformat(),
-        "command": "python -m bench." + Path(sys.argv[0]).stem,
+        "command": command,
         "quick": run.quick,
         "seed": run.seed,
         "options": options,
@@ -138,6 +153,22 @@ def _write_json(
     }
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(json.dumps(content | report.plain(), indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def _command_line(without: Collection[str]) -> str:
+    """Return what was typed, but for these options."""
+    context = click.get_current_context()
+    words = ["python", "-m", f"bench.{Path(sys.argv[0]).stem}"]
+    for option in context.command.params:
+        value, name = context.params[option.name or ""], option.opts[-1]
+        if context.get_parameter_source(option.name or "") is not ParameterSource.COMMANDLINE or option.name in without:
+            continue
+        if value is True:
+            words.append(name)
+        else:
+            for one in value if option.multiple else (value,):
+                words += [name, str(one)]
+    return shlex.join(words)
 
 
 def _show(title: str, facts: dict[str, object], report: Report) -> None:

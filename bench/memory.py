@@ -8,7 +8,8 @@ import json
 import random
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.costs import HOT_COPY_LIMIT_BYTES
@@ -30,47 +31,65 @@ _LOG_BYTES = 4 * 2**20
 _BLOB_BYTES = 20 * 2**20
 
 
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The most memory of one step, above what the process had before the first."""
+
+    step: str
+    encrypted: bool
+    profile_bytes: int
+    peak_bytes: int
+    peak_anonymous_bytes: int
+
+
 def make_profile(profile: Path, size_bytes: int) -> None:
     """Write a profile as LevelDB keeps it: tables, one full log and one blob; half of each can be compressed."""
+    chance = random.Random(size_bytes)
     database = profile / INDEXED_DB / "https_web.whatsapp.com_0.indexeddb.leveldb"
     blobs = database.with_suffix(".blob") / "1/00"
     numbers = range(10, 10 + max(1, (size_bytes - _LOG_BYTES - _BLOB_BYTES) // _TABLE_BYTES))
-    _write_database(database, numbers, [_half_random(40_000) for _ in range(_LOG_BYTES // 40_000)])
-    _write_database(profile / LOCAL_STORAGE, (), [b"small"])
+    _write_database(database, chance, numbers, [_half_random(chance, 40_000) for _ in range(_LOG_BYTES // 40_000)])
+    _write_database(profile / LOCAL_STORAGE, chance, (), [b"small"])
     blobs.mkdir(parents=True)
-    (blobs / "2").write_bytes(_half_random(_BLOB_BYTES))
+    (blobs / "2").write_bytes(_half_random(chance, _BLOB_BYTES))
 
 
-async def measure_memory(work: Path, *, size_bytes: int) -> list[dict[str, object]]:
-    """Measure a backup and a restore in a child process, without encryption and with it."""
-    found = []
+async def measure_memory(work: Path, *, size_bytes: int, tell: Callable[[], object]) -> list[Peak]:
+    """Measure a backup and a restore in a child process, without encryption and with it; `tell` is called for both."""
+    found: list[Peak] = []
     for keys in ("off", "on"):
         directory = work / keys
         await asyncio.to_thread(make_profile, directory / "profile", size_bytes)
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-W", "ignore", "-m", "bench.memory", str(directory), keys, stdout=asyncio.subprocess.PIPE
         )
-        output, _ = await child.communicate()
+        try:
+            output, _ = await child.communicate()
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
         await asyncio.to_thread(shutil.rmtree, directory)
         if child.returncode:
             raise RuntimeError(f"the measured process ended with {child.returncode}")
-        found.extend(json.loads(output))
+        found.extend(Peak(**step) for step in json.loads(output))
+        tell()
     return found
 
 
-def _write_database(database: Path, tables: Iterable[int], log: list[bytes]) -> None:
+def _write_database(database: Path, chance: random.Random, tables: Iterable[int], log: list[bytes]) -> None:
     database.mkdir(parents=True)
     manifest = log_file([edit(comparator=b"idb_cmp1", log=7, new=tables, table_bytes=_TABLE_BYTES)])
     (database / "CURRENT").write_bytes(b"MANIFEST-000001\n")
     (database / "MANIFEST-000001").write_bytes(manifest)
     (database / "000007.log").write_bytes(log_file(log))
     for number in tables:
-        body = _half_random(_TABLE_BYTES)
+        body = _half_random(chance, _TABLE_BYTES)
         (database / f"{number:06d}.ldb").write_bytes(body[:-8] + table(number)[-8:])
 
 
-def _half_random(size_bytes: int) -> bytes:
-    return random.randbytes(size_bytes // 2) + bytes(size_bytes - size_bytes // 2)
+def _half_random(chance: random.Random, size_bytes: int) -> bytes:
+    return chance.randbytes(size_bytes // 2) + bytes(size_bytes - size_bytes // 2)
 
 
 def _child(directory: Path, keyring: Keyring) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""What do we add to sending a message? `python -m bench.messages [--messages 200] [--sessions 20] [--json]`.
+"""What do we add to sending a message? `python -m bench.messages [--messages 200] [--sessions 20]`.
 
 A whole installation on the stand-in. Latency: the same text is sent by turns as a direct call into an open page, over
 HTTP, and over HTTP with an Idempotency-Key, so that a noisy machine disturbs all three alike. Throughput: all sessions
@@ -7,34 +7,27 @@ send at once, each its next message when the one before is taken. Pauses between
 """
 
 import asyncio
-import dataclasses
-import json
 import secrets
-import statistics
-import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import click
 import httpx
-from rich.console import Console
-from rich.table import Table
 
 from bench import webhooks
 from bench.fleet import Fleet
-from bench.machine import machine
+from bench.form import Advance, Run, bench
+from bench.report import Chart, Report, Spread, Table, Target, distribution, percentile
 from daemon.sessions.outgoing import Outgoing, Text
 from daemon.sessions.sends import new_message_id
 from tests.integration.page.phone import OpenPage, World
-from tests.integration.supervision.house import house, until
-from tests.standin import StandIn
 
-_LIMIT_S = 900.0
 _SHARDS = 2
 _TO = "5511888880001"
 _WARM_UP = 10
+_ADDED_LIMIT_MS = 5.0
 
 DIRECT, HTTP, KEYED = "direct page call", "over HTTP", "over HTTP with a key"
 
@@ -48,24 +41,48 @@ class Way:
 
     def at(self, percent: int) -> float:
         """Return a percentile."""
-        return statistics.quantiles(self.took_ms, n=100)[percent - 1]
+        return percentile(self.took_ms, percent / 100)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sustained:
-    """How many messages went out while all sessions sent for `seconds`."""
+    """What went out while all sessions sent."""
 
     sessions: int
-    seconds: float
-    sent: int
-    per_s: float
-    p50_ms: float
-    p99_ms: float
+    wall_s: float
+    took_ms: list[float]
+    per_second: list[int]
+    """How many were taken in each whole second."""
     cpu_percent: float
     """Of one CPU, by coordinator and shards without their browsers, in the same time."""
 
+    @property
+    def per_s(self) -> float:
+        """Messages a second over the whole time."""
+        return len(self.took_ms) / self.wall_s
 
-async def latency(fleet: Fleet, page: OpenPage, count: int) -> list[Way]:
+
+@bench(title="What do we add to sending a message?")
+@click.option("--messages", default=200, show_default=True, type=click.IntRange(100, 10_000), help="For latency.")
+@click.option("--sessions", default=20, show_default=True, type=click.IntRange(1, 100), help="For throughput.")
+@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 600), help="For throughput.")
+async def main(run: Run, *, messages: int, sessions: int, seconds: float) -> Report:
+    """Latency and throughput of sending, then webhooks."""
+    shards, load = _SHARDS, webhooks.WHOLE
+    if run.quick:
+        messages, sessions, seconds, shards, load = 5, 1, 1.0, 1, webhooks.QUICK
+    async with Fleet.installed(shards=shards, SEND_MIN_INTERVAL_MS="0", RATE_LIMIT_PER_MINUTE="0") as fleet:
+        with run.progress("linking sessions", sessions) as advance:
+            await fleet.link(sessions, tell=advance)
+        async with World(fleet.standin, run.work).paired() as page:
+            with run.progress("sending by turns", _WARM_UP + messages) as advance:
+                ways = await latency(fleet, page, messages, advance)
+        with run.progress("sending from all sessions", seconds) as advance:
+            rate = await sustained(fleet, seconds, advance)
+    return _report(ways, rate, await webhooks.measure(run, load))
+
+
+async def latency(fleet: Fleet, page: OpenPage, count: int, advance: Advance) -> list[Way]:
     """Send by turns in every way."""
     session_id = fleet.sessions[0]
 
@@ -83,35 +100,41 @@ async def latency(fleet: Fleet, page: OpenPage, count: int) -> list[Way]:
     ways = {name: Way(name=name) for name in senders}
     for number in range(count + _WARM_UP):
         for name, send in senders.items():
-            began = time.perf_counter()
+            began_mono_s = time.perf_counter()
             await send(f"message {number}")
             if number >= _WARM_UP:
-                ways[name].took_ms.append((time.perf_counter() - began) * 1000)
+                ways[name].took_ms.append((time.perf_counter() - began_mono_s) * 1000)
+        advance()
     return list(ways.values())
 
 
-async def sustained(fleet: Fleet, seconds: float) -> Sustained:
-    """Have every session send one message after another."""
-    took_ms: list[float] = []
-    began, before_s = time.perf_counter(), _cpu_s(fleet)
+async def sustained(fleet: Fleet, seconds: float, advance: Advance) -> Sustained:
+    """Have every session send one message after another, after one that is not counted."""
 
     async def send(session_id: str) -> None:
-        while time.perf_counter() - began < seconds:
-            at = time.perf_counter()
-            await _post(fleet.http, session_id, "sustained", key=secrets.token_hex(16))
-            took_ms.append((time.perf_counter() - at) * 1000)
+        await _post(fleet.http, session_id, "sustained", key=secrets.token_hex(16))
 
     await asyncio.gather(*(send(session_id) for session_id in fleet.sessions))
-    lasted_s = time.perf_counter() - began
-    parts = statistics.quantiles(took_ms, n=100)
+    took_ms: list[float] = []
+    ended: Counter[int] = Counter()
+    began_mono_s, before_cpu_s = time.perf_counter(), _cpu_s(fleet)
+
+    async def send_on(session_id: str) -> None:
+        while (at_s := time.perf_counter() - began_mono_s) < seconds:
+            await send(session_id)
+            ended_s = time.perf_counter() - began_mono_s
+            took_ms.append((ended_s - at_s) * 1000)
+            ended[int(ended_s)] += 1
+            advance((ended_s - at_s) / len(fleet.sessions))
+
+    await asyncio.gather(*(send_on(session_id) for session_id in fleet.sessions))
+    wall_s = time.perf_counter() - began_mono_s
     return Sustained(
         sessions=len(fleet.sessions),
-        seconds=round(lasted_s, 1),
-        sent=len(took_ms),
-        per_s=round(len(took_ms) / lasted_s, 1),
-        p50_ms=round(parts[49], 1),
-        p99_ms=round(parts[98], 1),
-        cpu_percent=round((_cpu_s(fleet) - before_s) / lasted_s * 100, 1),
+        wall_s=wall_s,
+        took_ms=took_ms,
+        per_second=[ended[second] for second in range(int(seconds))],
+        cpu_percent=(_cpu_s(fleet) - before_cpu_s) / wall_s * 100,
     )
 
 
@@ -133,71 +156,92 @@ async def _post(http: httpx.AsyncClient, session_id: str, text: str, *, key: str
         raise click.ClickException(f"not sent: {answer.text}")
 
 
-@click.command()
-@click.option("--messages", default=200, show_default=True, type=click.IntRange(100, 10_000), help="For latency.")
-@click.option("--sessions", default=20, show_default=True, type=click.IntRange(1, 100), help="For throughput.")
-@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 600), help="For throughput.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def main(messages: int, sessions: int, seconds: float, as_json: bool) -> None:
-    """Measure sending on this machine."""
-    facts, ways, rate = asyncio.run(asyncio.wait_for(_measure(messages, sessions, seconds), _LIMIT_S))
-    click.echo("delivering 10,000 events that wait for webhooks, twice", err=True)
-    runs = webhooks.measure()
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "machine": facts,
-                    "latency_ms": {way.name: {"p50": way.at(50), "p99": way.at(99)} for way in ways},
-                    "sustained": dataclasses.asdict(rate),
-                    "webhooks": [dataclasses.asdict(run) for run in runs],
-                },
-                indent=1,
-            )
-        )
-    else:
-        _show(facts, ways, rate)
-        Console(highlight=False).print(webhooks.table_of(runs))
+def _report(ways: list[Way], rate: Sustained, delivered: Report) -> Report:
+    direct, *added = ways
+    return Report(
+        headlines=[
+            *(f"{way.name}: p50 {way.at(50) - direct.at(50):+.1f} ms on {direct.at(50):.1f} ms" for way in added),
+            f"{rate.sessions} sessions for {rate.wall_s:.1f} s: {rate.per_s:.1f} messages/s, "
+            f"p50 {percentile(rate.took_ms, 0.5):.1f} ms, p99 {percentile(rate.took_ms, 0.99):.1f} ms; coordinator "
+            f"and shards used {rate.cpu_percent:.0f} % of one CPU",
+            *delivered.headlines,
+        ],
+        tables=[_latency_table(ways), _sustained_table(rate), *delivered.tables],
+        data={
+            "latency_ms": {way.name: {"p50": way.at(50), "p99": way.at(99)} for way in ways},
+            "sustained": _sustained_data(rate),
+            "webhooks": delivered.data,
+        },
+        charts=[*_charts(ways, rate), *delivered.charts],
+        targets=[*(_target(direct, way) for way in added), *delivered.targets],
+    )
 
 
-async def _measure(messages: int, sessions: int, seconds: float) -> tuple[dict[str, object], list[Way], Sustained]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as work:
-        facts = await machine(Path(work))
-        async with StandIn(sync_ms=200, ref_ttl_ms=60_000) as standin:
-            with house() as made:
-                settings = {"SEND_MIN_INTERVAL_MS": "0", "RATE_LIMIT_PER_MINUTE": "0"}
-                made.up(WHATSAPP_WEB_URL=standin.url, SHARD_COUNT=str(_SHARDS), **settings)
-                await asyncio.to_thread(until, lambda: "Ready at" in made.output(), "the daemon is ready")
-                headers = {"Authorization": f"Bearer {made.environment['API_TOKEN']}"}
-                address = f"http://127.0.0.1:{made.port}"
-                async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, trust_env=False) as http:
-                    fleet = Fleet(made, standin, http)
-                    click.echo(f"linking {sessions} sessions", err=True)
-                    await fleet.link(sessions)
-                    click.echo(f"sending {messages} messages in each way", err=True)
-                    async with World(standin, Path(work)).paired() as page:
-                        ways = await latency(fleet, page, messages)
-                    click.echo(f"sending from all sessions for {seconds:.0f} s", err=True)
-                    rate = await sustained(fleet, seconds)
-    return facts, ways, rate
+def _sustained_data(rate: Sustained) -> dict[str, object]:
+    return {
+        "sessions": rate.sessions,
+        "wall_s": rate.wall_s,
+        "sent": len(rate.took_ms),
+        "per_s": rate.per_s,
+        "per_second": rate.per_second,
+        "p50_ms": percentile(rate.took_ms, 0.5),
+        "p99_ms": percentile(rate.took_ms, 0.99),
+        "cpu_percent": rate.cpu_percent,
+    }
 
 
-def _show(facts: dict[str, object], ways: list[Way], rate: Sustained) -> None:
-    console = Console()
-    console.width = max(console.width, 110)
-    console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items()))
-    table = Table(title=f"one text message until WhatsApp took it, {len(ways[0].took_ms)} of each, by turns; ms")
-    for title in ("sent by", "p50", "p99", "p50 added", "p99 added", "p50 ratio"):
-        table.add_column(title, justify="left" if title == "sent by" else "right")
-    base = ways[0]
+def _latency_table(ways: list[Way]) -> Table:
+    base, rows = ways[0], []
     for way in ways:
         added = [f"{way.at(p) - base.at(p):.1f}" if way is not base else "" for p in (50, 99)]
         ratio = f"{way.at(50) / base.at(50):.2f}" if way is not base else ""
-        table.add_row(way.name, f"{way.at(50):.1f}", f"{way.at(99):.1f}", *added, ratio)
-    console.print(table)
-    console.print(
-        f"{rate.sessions} sessions for {rate.seconds} s: {rate.per_s} messages/s, p50 {rate.p50_ms} ms, "
-        f"p99 {rate.p99_ms} ms; coordinator and shards used {rate.cpu_percent} % of one CPU"
+        rows.append((way.name, f"{way.at(50):.1f}", f"{way.at(99):.1f}", *added, ratio))
+    return Table(
+        title=f"one text message until WhatsApp took it, {len(base.took_ms)} of each, by turns; ms",
+        columns=("sent by", "p50", "p99", "p50 added", "p99 added", "p50 ratio"),
+        rows=rows,
+        caption=f"after {_WARM_UP} of each that are not counted",
+    )
+
+
+def _sustained_table(rate: Sustained) -> Table:
+    return Table(
+        title=f"{rate.sessions} sessions that send one message after another",
+        columns=("", "found"),
+        rows=[
+            ("messages a second", f"{rate.per_s:.1f}"),
+            ("of each second", Spread.of(rate.per_second).text(".0f")),
+            ("p50, ms", f"{percentile(rate.took_ms, 0.5):.1f}"),
+            ("p99, ms", f"{percentile(rate.took_ms, 0.99):.1f}"),
+            ("coordinator and shards, % of one CPU", f"{rate.cpu_percent:.0f}"),
+        ],
+    )
+
+
+def _charts(ways: list[Way], rate: Sustained) -> list[Chart]:
+    return [
+        Chart(
+            title="one text message until WhatsApp took it",
+            x_label="percent of the messages",
+            y_label="ms at most",
+            series={way.name: distribution(way.took_ms) for way in ways},
+        ),
+        Chart(
+            title=f"{rate.sessions} sessions that send one after another",
+            x_label="second",
+            y_label="messages taken",
+            series={"messages": [(second + 1, count) for second, count in enumerate(rate.per_second)]},
+        ),
+    ]
+
+
+def _target(direct: Way, way: Way) -> Target:
+    added_ms = way.at(50) - direct.at(50)
+    return Target(
+        what=f"p50 that is added {way.name}",
+        wanted=f"<= {_ADDED_LIMIT_MS:g} ms",
+        found=f"{added_ms:.1f} ms",
+        met=added_ms <= _ADDED_LIMIT_MS,
     )
 
 

@@ -22,9 +22,9 @@ class Peaks:
     def __init__(self) -> None:
         self.steps: list[dict[str, object]] = []
         gc.collect()
-        _reset_peak()
-        self._base_bytes = _status_bytes("VmHWM")
-        self._base_anon_bytes = _status_bytes("RssAnon")
+        reset_peak()
+        self._base_bytes = status_bytes("VmHWM")
+        self._base_anon_bytes = status_bytes("RssAnon")
 
     def step(self, name: str, work: Callable[[], T]) -> T:
         """Run `work`, and note its peaks under `name`."""
@@ -33,15 +33,15 @@ class Peaks:
 
         def look() -> None:
             while not ended.wait(_LOOK_EVERY_S):
-                highest[0] = max(highest[0], _status_bytes("RssAnon"))
+                highest[0] = max(highest[0], status_bytes("RssAnon"))
 
         watch = threading.Thread(target=look)
-        _reset_peak()
+        reset_peak()
         watch.start()
         try:
             return work()
         finally:
-            peak_bytes = _status_bytes("VmHWM")
+            peak_bytes = status_bytes("VmHWM")
             ended.set()
             watch.join()
             self.steps.append(
@@ -53,11 +53,13 @@ class Peaks:
             )
 
 
-def _reset_peak() -> None:
+def reset_peak() -> None:
+    """Let VmHWM begin anew at what there is now."""
     Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
 
 
-def _status_bytes(field: str) -> int:
+def status_bytes(field: str) -> int:
+    """Return a size of this process as the kernel tells it."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024

@@ -1,32 +1,29 @@
 """How evenly are sessions placed, what moves when shards come and go, and how long does a plan take?
-`python -m bench.placement [--quick] [--json]`.
+`python -m bench.placement [--sessions N]`.
 
 Pure computing: no Redis, no browser. Beside our ring stand the two usual ways: modulo, and a ring without bounds.
 """
 
 import asyncio
-import dataclasses
-import json
-import statistics
-import tempfile
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from bench.machine import machine
+from bench.form import Run, bench
+from bench.report import Chart, Report, Spread, Table, Target
 from daemon.placement.plan import Placeable, plan_moves
 from daemon.placement.ring import Ring, ShardLoad, fair_shares
 
-_WIDTH = 110
 _ROOM = 1.5
 """Capacity of all shards together, in sessions that there are."""
+_LOAD_FACTOR = 1.25
+_CAPACITIES = ("equal", "1 : 2 : 4")
+MODULO, UNBOUNDED, OURS = "modulo", "ring without bounds", "ring with bounded loads"
 Loads = Mapping[str, ShardLoad]
 Where = dict[str, str]
 
@@ -42,8 +39,7 @@ class Size:
     """Planned handovers of one look."""
 
 
-FULL = Size(sessions=100_000, shards=(10, 25, 50, 100), rounds=5, budget=100)
-QUICK = Size(sessions=20_000, shards=(10, 100), rounds=2, budget=20)
+_QUICK = Size(sessions=4000, shards=(10, 25), rounds=2, budget=20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +51,8 @@ class Placed:
     capacities: str
     fullest: float
     emptiest: float
+    above_bound: int
+    """Sessions of a shard above its bounded load, a whole number; of the worst shard."""
     moved_adding: float
     """When one shard is added and everything is placed anew."""
     moved_removing: float
@@ -72,6 +70,7 @@ class Kept:
     """What was on the shard that is removed."""
     moved_removing: float
     moved_adding: float
+    fair_adding: float
     looks_adding: int
     """How many looks a rebalancing takes on its budget."""
     moved_twice: int
@@ -81,56 +80,49 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Took:
-    """Milliseconds that plans take, medians."""
+    """Milliseconds of processor time that plans take, by `_PLANS`."""
 
     shards: int
-    ring_ms: float
-    from_nothing_ms: float
-    nothing_to_do_ms: float
-    nothing_to_even_out_ms: float
-    one_lost_ms: float
-    rebalance_look_ms: float
-    drain_look_ms: float
+    plans_ms: dict[str, Spread]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """Everything that one run found."""
 
-    machine: dict[str, object]
-    sessions: int
-    budget: int
+    size: Size
     placed: list[Placed]
     kept: list[Kept]
     took: list[Took]
 
 
-@click.command()
-@click.option("--quick", is_flag=True, help="Fewer sessions, shards and rounds: some seconds.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def main(quick: bool, as_json: bool) -> None:
-    """Measure placement on this machine."""
-    found = _measure(QUICK if quick else FULL)
-    if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found), indent=1))
-    else:
-        console = Console()
-        console.width = max(console.width, _WIDTH)
-        _show(found, console)
+@bench(title="How evenly are sessions placed, what moves, and how long does a plan take?")
+@click.option("--sessions", default=100_000, show_default=True, type=click.IntRange(1000))
+@click.option("--shards", multiple=True, default=(10, 25, 50, 100), show_default=True, type=click.IntRange(2))
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Of the times of plans.")
+async def main(run: Run, *, sessions: int, shards: tuple[int, ...], rounds: int) -> Report:
+    """Place many sessions on few and on many shards."""
+    whole = Size(sessions=sessions, shards=shards, rounds=rounds, budget=100)
+    return _report(await _measure(run, _QUICK if run.quick else whole))
 
 
-def _measure(size: Size) -> Found:
-    facts = asyncio.run(machine(Path(tempfile.gettempdir())))
+async def _measure(run: Run, size: Size) -> Found:
     ids = [f"session-{number}-{number % 977}" for number in range(size.sessions)]
-    cases = [(count, kind) for kind in ("equal", "1 : 2 : 4") for count in size.shards]
-    return Found(
-        machine=facts,
-        sessions=size.sessions,
-        budget=size.budget,
-        placed=[_placed(ids, way, count, kind) for count, kind in cases for way in WAYS],
-        kept=[_kept(ids, count, kind, size.budget) for count, kind in cases],
-        took=[_took(ids, count, size) for count in size.shards],
-    )
+    cases = [(count, kind) for kind in _CAPACITIES for count in size.shards]
+    found = Found(size=size, placed=[], kept=[], took=[])
+    with run.progress("placing and planning", len(cases) * (len(WAYS) + 1) + len(size.shards)) as advance:
+        for count, kind in cases:
+            for way in WAYS:
+                found.placed.append(_placed(ids, way, count, kind))
+                advance()
+                await asyncio.sleep(0)  # nothing else here lets an interruption in
+            found.kept.append(_kept(ids, count, kind, size.budget))
+            advance()
+        for count in size.shards:
+            found.took.append(_took(ids, count, size))
+            advance()
+            await asyncio.sleep(0)
+    return found
 
 
 def _loads(count: int, kind: str, sessions: int, prefix: str = "shard", base: int | None = None) -> Loads:
@@ -160,9 +152,9 @@ def _bounded(ids: list[str], loads: Loads) -> Where:
 
 
 WAYS: dict[str, Callable[[list[str], Loads], Where]] = {
-    "modulo": _modulo,
-    "ring without bounds": _unbounded,
-    "ring with bounded loads": _bounded,
+    MODULO: _modulo,
+    UNBOUNDED: _unbounded,
+    OURS: _bounded,
 }
 
 
@@ -173,13 +165,15 @@ def _placed(ids: list[str], way: str, count: int, kind: str) -> Placed:
     removed = names[-1]
     fewer = {name: load for name, load in loads.items() if name != removed}
     where, with_more, with_fewer = (WAYS[way](ids, some) for some in (loads, more, fewer))
-    fullest, emptiest = _fullness(Counter(where.values()), loads)
+    counts = Counter(where.values())
+    fullest, emptiest = _fullness(counts, loads)
     return Placed(
         way=way,
         shards=count,
         capacities=kind,
         fullest=fullest,
         emptiest=emptiest,
+        above_bound=_above_bound(counts, loads),
         moved_adding=_moved(where, with_more),
         moved_removing=_moved(where, with_fewer),
         fair_adding=fair_shares(more.values(), 1)[added],
@@ -193,13 +187,18 @@ def _fullness(counts: Mapping[str, int], loads: Loads) -> tuple[float, float]:
     return max(full), min(full)
 
 
+def _above_bound(counts: Mapping[str, int], loads: Loads) -> int:
+    shares = fair_shares(loads.values(), sum(counts.values()))
+    return max(0, *(counts.get(name, 0) - math.ceil(_LOAD_FACTOR * share) for name, share in shares.items()))
+
+
 def _moved(before: Where, after: Where) -> float:
     return sum(before[i] != after[i] for i in before) / len(before)
 
 
 def _kept(ids: list[str], count: int, kind: str, budget: int) -> Kept:
     more = _loads(count + 1, kind, len(ids), base=count)
-    names = list(more)[:count]
+    *names, added = more
     where = _bounded(ids, {name: more[name] for name in names})
     removed = names[-1]
     left = _counted({name: more[name] for name in names if name != removed}, where)
@@ -219,6 +218,7 @@ def _kept(ids: list[str], count: int, kind: str, budget: int) -> Kept:
         removed_own=len(own) / len(ids),
         moved_removing=moved_removing / len(ids),
         moved_adding=moved.total() / len(ids),
+        fair_adding=fair_shares(more.values(), 1)[added],
         looks_adding=looks,
         moved_twice=sum(times > 1 for times in moved.values()),
         fullest_after=fullest,
@@ -235,9 +235,21 @@ def _settled(where: Where) -> list[Placeable]:
     return [Placeable(session_id=i, shard=shard, movable=True) for i, shard in where.items()]
 
 
+_PLANS = (
+    "the ring",
+    "from nothing",
+    "nothing to do",
+    "nothing to even out",
+    "one shard lost",
+    "a look to rebalance",
+    "a look to drain",
+)
+_DRAWN_PLANS = ("from nothing", "a look to rebalance", "one shard lost", "nothing to do")
+
+
 def _took(ids: list[str], count: int, size: Size) -> Took:
     taken = [_round_of_plans(ids, count, number, size.budget) for number in range(size.rounds)]
-    return Took(shards=count, **{name: statistics.median(one[name] for one in taken) for name in taken[0]})
+    return Took(shards=count, plans_ms={name: Spread.of(one[name] for one in taken) for name in _PLANS})
 
 
 def _round_of_plans(ids: list[str], count: int, number: int, budget: int) -> dict[str, float]:
@@ -253,13 +265,13 @@ def _round_of_plans(ids: list[str], count: int, number: int, budget: int) -> dic
     drain = {"draining": frozenset({second}), "handovers": budget}
     even_out = {"handovers": budget, "rebalance": True}
     return {
-        "from_nothing_ms": _ms(plan_moves, [Placeable(session_id=i, shard=None) for i in ids], empty),
-        "ring_ms": _ms(Ring, more.values()),
-        "nothing_to_do_ms": _ms(plan_moves, settled, loads),
-        "nothing_to_even_out_ms": _ms(plan_moves, settled, loads, **even_out),
-        "one_lost_ms": _ms(plan_moves, settled, left),
-        "rebalance_look_ms": _ms(plan_moves, settled, {**loads, added: more[added]}, **even_out),
-        "drain_look_ms": _ms(plan_moves, settled, loads, **drain),
+        "from nothing": _ms(plan_moves, [Placeable(session_id=i, shard=None) for i in ids], empty),
+        "the ring": _ms(Ring, more.values()),
+        "nothing to do": _ms(plan_moves, settled, loads),
+        "nothing to even out": _ms(plan_moves, settled, loads, **even_out),
+        "one shard lost": _ms(plan_moves, settled, left),
+        "a look to rebalance": _ms(plan_moves, settled, {**loads, added: more[added]}, **even_out),
+        "a look to drain": _ms(plan_moves, settled, loads, **drain),
     }
 
 
@@ -270,80 +282,156 @@ def _ms(work: Callable[..., object], *args: object, **settings: object) -> float
     return round((time.process_time() - started) * 1000, 1)
 
 
-def _show(found: Found, console: Console) -> None:
-    console.print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.machine.items()))
-    for line in _headlines(found):
-        console.print(f"- {line}", style="bold")
-    console.print(_placed_table(found))
-    console.print(_kept_table(found))
-    console.print(_took_table(found))
+def _report(found: Found) -> Report:
+    return Report(
+        headlines=_headlines(found),
+        tables=[_placed_table(found), _kept_table(found), _took_table(found)],
+        data={
+            "sessions": found.size.sessions,
+            "handovers_a_look": found.size.budget,
+            "placed": [asdict(placed) for placed in found.placed],
+            "kept": [asdict(kept) for kept in found.kept],
+            "took": [asdict(took) for took in found.took],
+        },
+        charts=_charts(found),
+        targets=_targets(found),
+    )
 
 
 def _headlines(found: Found) -> list[str]:
-    ours, plain = (
-        [p for p in found.placed if p.way == way] for way in ("ring with bounded loads", "ring without bounds")
-    )
-    modulo = [p for p in found.placed if p.way == "modulo" and p.capacities == "equal"]
+    ours, plain = ([p for p in found.placed if p.way == way] for way in (OURS, UNBOUNDED))
+    modulo = [p for p in found.placed if p.way == MODULO and p.capacities == "equal"]
     adding = max(found.kept, key=lambda kept: kept.moved_adding)
-    slowest = max(found.took, key=lambda took: took.from_nothing_ms)
+    slowest = max(found.took, key=lambda took: took.plans_ms["from nothing"].median)
+    idle_ms = max(took.plans_ms["nothing to do"].median for took in found.took)
     return [
         f"fullest shard: {max(p.fullest for p in ours):.2f} of its fair share with bounds, "
         f"{max(p.fullest for p in plain):.2f} without",
         f"one shard added: modulo would move {min(p.moved_adding for p in modulo):.0%} or more; "
         f"ours moves nothing, or by rebalancing at most {adding.moved_adding:.1%} ({adding.shards} shards), "
         f"{sum(kept.moved_twice for kept in found.kept)} of them twice",
-        f"one shard lost: {sum(kept.removed_own != kept.moved_removing for kept in found.kept)} of {len(found.kept)} "
-        "times any other session than its own moved",
-        f"{found.sessions} sessions are planned from nothing in {slowest.from_nothing_ms:.0f} ms ({slowest.shards} "
-        f"shards); a look with nothing to do takes {max(took.nothing_to_do_ms for took in found.took):.0f} ms",
+        f"{found.size.sessions:,} sessions are planned from nothing in "
+        f"{slowest.plans_ms['from nothing'].text('.0f')} ms ({slowest.shards} shards); a look with nothing to do "
+        f"takes {idle_ms:.0f} ms",
     ]
 
 
 def _placed_table(found: Found) -> Table:
-    table = Table("shards", "capacities", "way", title=f"{found.sessions} sessions placed from nothing")
-    table.caption = "fullest, emptiest: of the fair share by capacity; moved: if everything were placed anew (fair)"
-    for title in ("fullest", "emptiest", "moved, one added", "moved, one removed"):
-        table.add_column(title, justify="right")
-    for p in found.placed:
-        table.add_row(
-            *(str(p.shards), p.capacities, p.way, f"{p.fullest:.2f}", f"{p.emptiest:.2f}"),
+    rows = [
+        (
+            f"{p.shards}, {p.capacities}: {p.way}",
+            f"{p.fullest:.2f}",
+            f"{p.emptiest:.2f}",
             f"{p.moved_adding:.1%} ({p.fair_adding:.1%})",
             f"{p.moved_removing:.1%} ({p.fair_removing:.1%})",
-            end_section=p.way == list(WAYS)[-1],
         )
-    return table
+        for p in found.placed
+    ]
+    return Table(
+        title=f"{found.size.sessions:,} sessions placed from nothing",
+        columns=("shards, capacities, way", "fullest", "emptiest", "moved, one added", "moved, one removed"),
+        rows=rows,
+        caption="fullest, emptiest: of the fair share by capacity; moved: if everything were placed anew (fair)",
+    )
 
 
 def _kept_table(found: Found) -> Table:
-    table = Table("shards", "capacities", title="what really moves, as placements are kept")
-    table.caption = f"one added: by rebalancing, {found.budget} handovers a look; without it nothing moves"
-    for title in ("moved, one removed", "its own", "moved, one added", "looks", "twice", "fullest", "emptiest"):
-        table.add_column(title, justify="right")
-    for k in found.kept:
-        table.add_row(
-            *(str(k.shards), k.capacities, f"{k.moved_removing:.2%}", f"{k.removed_own:.2%}", f"{k.moved_adding:.2%}"),
-            *(str(k.looks_adding), str(k.moved_twice), f"{k.fullest_after:.2f}", f"{k.emptiest_after:.2f}"),
+    rows = [
+        (
+            f"{k.shards}, {k.capacities}",
+            f"{k.moved_removing:.2%}",
+            f"{k.removed_own:.2%}",
+            f"{k.moved_adding:.2%} ({k.fair_adding:.2%})",
+            str(k.looks_adding),
+            str(k.moved_twice),
+            f"{k.fullest_after:.2f}",
+            f"{k.emptiest_after:.2f}",
         )
-    return table
+        for k in found.kept
+    ]
+    return Table(
+        title="what really moves, as placements are kept",
+        columns=(
+            *("shards, capacities", "moved, one removed", "its own", "moved, one added"),
+            *("looks", "twice", "fullest", "emptiest"),
+        ),
+        rows=rows,
+        caption=f"one added: by rebalancing (fair), {found.size.budget} handovers a look; without it nothing moves",
+    )
 
 
 def _took_table(found: Found) -> Table:
-    titles = {
-        "ring_ms": "make the ring",
-        "from_nothing_ms": "all from nothing",
-        "nothing_to_do_ms": "nothing to do",
-        "nothing_to_even_out_ms": "nothing to even out",
-        "one_lost_ms": "one shard lost",
-        "rebalance_look_ms": f"{found.budget} to a new shard",
-        "drain_look_ms": f"drain {found.budget}",
+    return Table(
+        title=f"processor milliseconds of a plan for {found.size.sessions:,} sessions",
+        columns=("plan", *(f"{took.shards} shards" for took in found.took)),
+        rows=[(name, *(took.plans_ms[name].text() for took in found.took)) for name in _PLANS],
+        caption=f"medians and ranges of {found.size.rounds}; a ring is made once for the same capacities, and is in "
+        f"each plan here that moves anything; a look has {found.size.budget} handovers",
+    )
+
+
+def _charts(found: Found) -> list[Chart]:
+    uneven = _CAPACITIES[-1]
+    return [
+        Chart(
+            title=f"fullest shard, capacities {uneven}",
+            x_label="shards",
+            y_label="of its fair share",
+            series={
+                way: [(p.shards, p.fullest) for p in found.placed if (p.way, p.capacities) == (way, uneven)]
+                for way in WAYS
+            },
+            target=_LOAD_FACTOR,
+        ),
+        Chart(
+            title="moved when one shard is added, equal capacities",
+            x_label="shards before",
+            y_label="% of all sessions",
+            kind="bars",
+            series=_moved_series(found),
+        ),
+        Chart(
+            title=f"a plan for {found.size.sessions:,} sessions",
+            x_label="shards",
+            y_label="ms of processor time",
+            series={name: [(took.shards, took.plans_ms[name].median) for took in found.took] for name in _DRAWN_PLANS},
+        ),
+    ]
+
+
+def _moved_series(found: Found) -> dict[str, list[tuple[float | str, float]]]:
+    placed, kept = ([one for one in all_ if one.capacities == "equal"] for all_ in (found.placed, found.kept))
+    return {
+        "modulo": [(str(p.shards), p.moved_adding * 100) for p in placed if p.way == MODULO],
+        "ours, placed anew": [(str(p.shards), p.moved_adding * 100) for p in placed if p.way == OURS],
+        "ours, by rebalancing": [(str(k.shards), k.moved_adding * 100) for k in kept],
     }
-    table = Table("shards", title=f"processor milliseconds of a plan for {found.sessions} sessions, medians")
-    table.caption = "a ring is made once for the same capacities; what moves anything includes it here"
-    for title in titles.values():
-        table.add_column(title, justify="right")
-    for took in found.took:
-        table.add_row(str(took.shards), *(f"{getattr(took, name):.0f}" for name in titles))
-    return table
+
+
+def _targets(found: Found) -> list[Target]:
+    above = max(p.above_bound for p in found.placed if p.way == OURS)
+    others = sum(kept.removed_own != kept.moved_removing for kept in found.kept)
+    farthest = max(found.kept, key=lambda kept: kept.moved_adding / kept.fair_adding)
+    return [
+        Target(
+            what=f"sessions of a shard above {_LOAD_FACTOR} of its fair share",
+            wanted="0",
+            found=str(above),
+            met=not above,
+        ),
+        Target(
+            what=f"moved to a new shard beside {farthest.shards}, {farthest.capacities}",
+            wanted=f"<= its share, {farthest.fair_adding:.2%}",
+            found=f"{farthest.moved_adding:.2%}",
+            met=farthest.moved_adding <= farthest.fair_adding,
+        ),
+        Target(
+            what="times that others than a lost shard's own sessions moved",
+            wanted="0",
+            found=f"{others} of {len(found.kept)}",
+            met=not others,
+        ),
+    ]
 
 
 if __name__ == "__main__":

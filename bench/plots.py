@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bench.report import Chart
 
 _WIDTH_INCHES, _HEIGHT_INCHES, _COLUMNS = 6.4, 4.0, 2
-_LONG_NAME = 8
+_ROOM_FOR_NAMES = 50
 
 
 def draw(charts: Sequence[Chart], title: str, to: Path) -> None:
@@ -62,5 +62,5 @@ def _draw_bars(place: Axes, chart: Chart) -> None:
             below = [low + height for low, height in zip(below, heights, strict=True)]
         else:
             place.bar([spot + (index + 0.5) * width - 0.4 for spot in spots], heights, width, label=name)
-    slanted = max(map(len, names)) > _LONG_NAME
+    slanted = max(map(len, names)) * len(names) > _ROOM_FOR_NAMES
     place.set_xticks(list(spots), names, rotation=20 if slanted else 0, ha="right" if slanted else "center")

@@ -34,6 +34,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     return found[min(len(found) - 1, int(share * len(found)))]
 
 
+def distribution(values: Sequence[float]) -> list[tuple[float | str, float]]:
+    """Return points over 1 to 99 percent of `values`, as a line of a chart."""
+    return [(percent, percentile(values, percent / 100)) for percent in (1, *range(5, 100, 5), 99)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows of text below their columns' titles; the first column names the row."""

@@ -1,21 +1,17 @@
 """How fast do webhooks go out? `python -m bench.webhooks [--events N] [--sessions N]`.
 
 A real Redis, the real dispatcher, and a receiver on loopback in a process of its own. First all events wait and are
-delivered as fast as it goes; then events are told at a steady rate, and the time from telling to arrival is taken. Once
-alone, and once beside a session whose every event is refused and an endpoint that takes a second for each answer.
+delivered as fast as it goes; then events are told at a steady rate, and the time from telling to arrival is taken. By
+turns alone, and beside a session whose every event is refused and an endpoint that takes a second for each answer.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
-import multiprocessing
-import socket
-import tempfile
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +19,12 @@ import click
 import httpx
 import psutil
 import structlog
-from aiohttp import web
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
-from bench.machine import machine
-from daemon.core.clock import parse_iso, utc_now
+from bench.form import Advance, Run, bench
+from bench.receiver import DEAD, SLOW_S
+from bench.report import Chart, Report, Spread, Table, Target, distribution, percentile
+from daemon.core.clock import utc_now
 from daemon.core.ids import new_id
 from daemon.core.sections import RedisSettings, WebhookSettings
 from daemon.registry.events import EventStream
@@ -39,26 +34,47 @@ from daemon.registry.parked import Parked
 from daemon.sessions.events import Event, EventKind
 from daemon.webhooks.configured import Configured
 from daemon.webhooks.dispatcher import WebhookDispatcher
+from tests.servers.child import running
 from tests.servers.redis import redis_server
 
 _KEY = "a-secret-of-the-benchmark"
-_DEAD = "session-dead"
-_SLOW_S = 1.0
 _LIMIT_S = 600.0
+_REFUSED_EVERY = 10
+_HELD_BOUND = 1000 + 16 * 20
+"""What an endpoint may have in memory: docs/decisions/0027."""
+ALONE, BESIDE = "alone", "beside trouble"
+_WAYS = {ALONE: 1, BESIDE: 2}
+"""To how many endpoints each way delivers."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """One run. Lag is from telling an event to its arrival."""
+class Load:
+    """How much is delivered."""
 
-    name: str
     events: int
+    """Of so many that wait at first; beside trouble, a tenth as many are refused."""
     sessions: int
+    rate: int
+    """Events a second of the steady part."""
+    steady_s: float
+    repeats: int
+
+
+WHOLE = Load(events=10_000, sessions=100, rate=100, steady_s=10.0, repeats=3)
+QUICK = Load(events=100, sessions=10, rate=50, steady_s=0.5, repeats=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One delivery. Lag is from telling an event to its arrival; None without a steady part."""
+
+    way: str
+    events: int
     drained_s: float
     events_per_s: float
-    steady_per_s: int
     lag_p50_ms: float | None
     lag_p99_ms: float | None
+    lags_ms: list[float] = field(repr=False)
     rss_before_bytes: int
     rss_after_bytes: int
     rss_most_bytes: int
@@ -68,71 +84,37 @@ class Run:
     out_of_order: int
 
 
-class _Receiver:
-    """What the receiving process does."""
-
-    def __init__(self) -> None:
-        self._lags_s: list[float] = []
-        self._last: dict[str, int] = {}
-        self._taken = 0
-        self._out_of_order = 0
-
-    async def take(self, request: web.Request) -> web.Response:
-        """Take an event, but none of the dead session."""
-        event = await request.json()
-        if event["session_id"] == _DEAD:
-            return web.Response(status=500)
-        self._taken += 1
-        self._lags_s.append(time.time() - parse_iso(event["timestamp"]).timestamp())
-        number = event["data"]["n"]
-        self._out_of_order += number <= self._last.get(event["session_id"], -1)
-        self._last[event["session_id"]] = number
-        return web.Response()
-
-    async def take_slowly(self, request: web.Request) -> web.Response:
-        """Take an event after a while."""
-        await request.read()
-        await asyncio.sleep(_SLOW_S)
-        return web.Response()
-
-    async def report(self, _request: web.Request) -> web.Response:
-        """Say what came since the last report."""
-        lags = sorted(self._lags_s)
-        self._lags_s = []
-        return web.json_response({"taken": self._taken, "out_of_order": self._out_of_order, "lags_s": lags})
+@bench(title="How fast do webhooks go out, alone and beside trouble?")
+@click.option("--events", default=WHOLE.events, show_default=True, type=click.IntRange(1), help="That wait at first.")
+@click.option("--sessions", default=WHOLE.sessions, show_default=True, type=click.IntRange(1), help="That have them.")
+@click.option("--rate", default=WHOLE.rate, show_default=True, type=click.IntRange(1), help="Steady events a second.")
+@click.option("--steady", "steady_s", default=WHOLE.steady_s, show_default=True, help="Seconds of the steady part.")
+@click.option("--repeats", default=WHOLE.repeats, show_default=True, type=click.IntRange(1))
+async def main(run: Run, *, events: int, sessions: int, rate: int, steady_s: float, repeats: int) -> Report:
+    """Throughput, lag and memory of webhooks."""
+    load = Load(events=events, sessions=sessions, rate=rate, steady_s=steady_s, repeats=repeats)
+    return await measure(run, QUICK if run.quick else load)
 
 
-def _receive(listener: socket.socket, ready: Connection) -> None:
-    async def serve() -> None:
-        receiver = _Receiver()
-        app = web.Application()
-        app.router.add_post("/hook", receiver.take)
-        app.router.add_post("/slow", receiver.take_slowly)
-        app.router.add_get("/report", receiver.report)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.SockSite(runner, listener).start()
-        ready.send(True)
-        await asyncio.Event().wait()
-
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve())
+async def measure(run: Run, load: Load) -> Report:
+    """Deliver alone and beside trouble, by turns, after a delivery that is not counted."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    warm_up = Load(events=max(1, load.events // 10), sessions=load.sessions, rate=load.rate, steady_s=0, repeats=1)
+    total = warm_up.events + len(_WAYS) * load.repeats * (load.events + round(load.rate * load.steady_s))
+    deliveries = []
+    with redis_server() as redis_url, run.progress("delivering events", total) as advance:
+        await _deliver(redis_url, warm_up, None, ALONE, advance)
+        for _ in range(load.repeats):
+            deliveries.append(await _deliver(redis_url, load, None, ALONE, advance))
+            more = run.work / "hooks.toml"
+            deliveries.append(await _deliver(redis_url, load, more, BESIDE, advance))
+    return _report(load, deliveries)
 
 
 @contextlib.contextmanager
 def _receiver() -> Iterator[str]:
-    """Run a receiver in another process; gives its address."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    told, ready = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_receive, args=(listener, ready), daemon=True)
-    process.start()
-    try:
-        told.recv()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        process.kill()
-        process.join()
-        listener.close()
+    with running([sys.executable, "-m", "bench.receiver"], ready=r"http://\S+") as found:
+        yield found[0]
 
 
 def _event(session_id: str, n: int) -> Event:
@@ -183,125 +165,169 @@ async def _delivering(link: RedisLink, url: str, more: Path | None) -> AsyncIter
         await asyncio.wait(tasks)
 
 
-async def _taken(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
-    """Wait until so many events were taken; return the lags of those since the last report."""
-    lags: list[float] = []
-    deadline = time.monotonic() + _LIMIT_S
-    while True:
-        report = (await client.get("/report")).json()
-        lags += report["lags_s"]
-        if report["taken"] >= count:
-            return {**report, "lags_s": sorted(lags)}
-        if time.monotonic() > deadline:
-            raise click.ClickException(f"only {report['taken']} of {count} events arrived in {_LIMIT_S:g} s")
-        await asyncio.sleep(0.05)
+class _Arrivals:
+    """What the receiver says."""
+
+    def __init__(self, client: httpx.AsyncClient, advance: Advance) -> None:
+        self._client = client
+        self._advance = advance
+        self._taken = 0
+        self.out_of_order = 0
+
+    async def until(self, count: int) -> list[float]:
+        """Wait until so many events were taken in all; return the lags of the new ones in seconds."""
+        lags_s: list[float] = []
+        deadline_mono_s = time.monotonic() + _LIMIT_S
+        while self._taken < count:
+            if time.monotonic() > deadline_mono_s:
+                raise click.ClickException(f"only {self._taken} of {count} events arrived in {_LIMIT_S:g} s")
+            await asyncio.sleep(0.05)
+            report = (await self._client.get("/report")).json()
+            self._advance(report["taken"] - self._taken)
+            self._taken, self.out_of_order = report["taken"], report["out_of_order"]
+            lags_s += report["lags_s"]
+        return lags_s
 
 
-async def _run(
-    redis_url: str, url: str, *, events: int, sessions: int, rate: int, steady_s: float, beside: bool
-) -> Run:
-    async with (
-        RedisLink(RedisSettings(REDIS_URL=SecretStr(redis_url))) as link,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
-    ):
+async def _deliver(redis_url: str, load: Load, more: Path | None, way: str, advance: Advance) -> Delivery:
+    """Deliver once. Trouble comes from `more`, the file of further endpoints, and from a session that is refused."""
+    async with contextlib.AsyncExitStack() as stack:
+        url = stack.enter_context(_receiver())
+        link = await stack.enter_async_context(RedisLink(RedisSettings(REDIS_URL=SecretStr(redis_url))))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=60))
         await link.text.flushdb()
-        stream = EventStream(link)
-        with tempfile.TemporaryDirectory() as folder:
-            more = Path(folder, "hooks.toml") if beside else None
-            if more is not None:
-                more.touch(mode=0o600)
-                more.write_text(f"[[endpoint]]\nname = 'slow'\nurl = '{url}/slow'\nsecret = '{_KEY}'\n")
-            before = (await client.get("/report")).json()["taken"]
-            for n in range(events):
-                await stream.publish(_event(f"session-{n % sessions}", n))
-                if beside and n % 10 == 0:
-                    await stream.publish(_event(_DEAD, n))
-            rss_before = _rss_bytes()
-            began = time.monotonic()
-            async with _delivering(link, url, more) as (outbox, watch):
-                await _taken(client, before + events)
-                drained_s = time.monotonic() - began
-                steady = round(rate * steady_s)
-                told = time.monotonic()
-                for n in range(steady):
-                    await asyncio.sleep(max(0.0, told + n / rate - time.monotonic()))
-                    await stream.publish(_event(f"session-{n % sessions}", events + n))
-                report = await _taken(client, before + events + steady)
-                parked = (await outbox.counts()).endpoints["laravel"].parked_events
-                rss_after = _rss_bytes()
-        lags = report["lags_s"][-steady:] if steady else []
-    return Run(
-        name="beside a dead session and a slow endpoint" if beside else "alone",
-        events=events,
-        sessions=sessions,
-        drained_s=round(drained_s, 2),
-        events_per_s=round(events / drained_s, 1),
-        steady_per_s=rate,
-        lag_p50_ms=_percentile_ms(lags, 50),
-        lag_p99_ms=_percentile_ms(lags, 99),
-        rss_before_bytes=rss_before,
-        rss_after_bytes=rss_after,
-        rss_most_bytes=watch.rss_bytes,
-        held_most=watch.held,
-        parked_events=parked,
-        out_of_order=report["out_of_order"],
+        if more is not None:
+            more.touch(mode=0o600)
+            more.write_text(f"[[endpoint]]\nname = 'slow'\nurl = '{url}/slow'\nsecret = '{_KEY}'\n")
+        stream, arrivals = EventStream(link), _Arrivals(client, advance)
+        await _publish_all(stream, load, refused=more is not None)
+        rss_before, began_mono_s = _rss_bytes(), time.monotonic()
+        async with _delivering(link, url, more) as (outbox, watch):
+            await arrivals.until(load.events)
+            drained_s = time.monotonic() - began_mono_s
+            steady = await _publish_steadily(stream, load)
+            lags_ms = [lag_s * 1000 for lag_s in await arrivals.until(load.events + steady)]
+            parked = (await outbox.counts()).endpoints["laravel"].parked_events
+            return Delivery(
+                way=way,
+                events=load.events,
+                drained_s=round(drained_s, 2),
+                events_per_s=round(load.events / drained_s, 1),
+                lag_p50_ms=round(percentile(lags_ms, 0.5), 1) if lags_ms else None,
+                lag_p99_ms=round(percentile(lags_ms, 0.99), 1) if lags_ms else None,
+                lags_ms=lags_ms,
+                rss_before_bytes=rss_before,
+                rss_after_bytes=_rss_bytes(),
+                rss_most_bytes=watch.rss_bytes,
+                held_most=watch.held,
+                parked_events=parked,
+                out_of_order=arrivals.out_of_order,
+            )
+
+
+async def _publish_all(stream: EventStream, load: Load, *, refused: bool) -> None:
+    for n in range(load.events):
+        await stream.publish(_event(f"session-{n % load.sessions}", n))
+        if refused and n % _REFUSED_EVERY == 0:
+            await stream.publish(_event(DEAD, n))
+
+
+async def _publish_steadily(stream: EventStream, load: Load) -> int:
+    count, began_mono_s = round(load.rate * load.steady_s), time.monotonic()
+    for n in range(count):
+        await asyncio.sleep(max(0.0, began_mono_s + n / load.rate - time.monotonic()))
+        await stream.publish(_event(f"session-{n % load.sessions}", load.events + n))
+    return count
+
+
+def _report(load: Load, deliveries: list[Delivery]) -> Report:
+    ways = {way: [one for one in deliveries if one.way == way] for way in _WAYS}
+    rates = {way: Spread.of(one.events_per_s for one in of) for way, of in ways.items()}
+    runs = [{name: value for name, value in asdict(one).items() if name != "lags_ms"} for one in deliveries]
+    return Report(
+        headlines=[
+            f"webhooks: {rates[ALONE].text('.0f')} events/s alone, {rates[BESIDE].text('.0f')} beside a session "
+            f"that is refused and an endpoint that takes {SLOW_S:g} s an answer"
+        ],
+        tables=[_table(load, ways, rates)],
+        data={
+            "load": asdict(load),
+            "events_per_s": {way: asdict(rate) for way, rate in rates.items()},
+            "runs": runs,
+        },
+        charts=_charts(load, ways),
+        targets=_targets(ways),
     )
 
 
-def _percentile_ms(lags_s: list[float], percent: int) -> float | None:
-    """Return it of sorted lags; None if there was no steady part."""
-    return round(lags_s[min(len(lags_s) - 1, len(lags_s) * percent // 100)] * 1000, 1) if lags_s else None
-
-
-@click.command()
-@click.option("--events", default=10_000, help="How many events wait at first.")
-@click.option("--sessions", default=100, help="Of how many sessions.")
-@click.option("--rate", default=100, help="Events a second of the steady part.")
-@click.option("--steady", "steady_s", default=10.0, help="Seconds of the steady part.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(events: int, sessions: int, rate: int, steady_s: float, as_json: bool) -> None:
-    """Measure throughput, lag and memory of webhooks."""
-    runs = measure(events=events, sessions=sessions, rate=rate, steady_s=steady_s)
-    facts = asyncio.run(machine(Path(tempfile.gettempdir())))
-    if as_json:
-        click.echo(json.dumps({"machine": facts, "runs": [asdict(run) for run in runs]}))
-        return
-    console = Console(highlight=False)
-    console.print(table_of(runs))
-    console.print(json.dumps(facts))
-
-
-def measure(*, events: int = 10_000, sessions: int = 100, rate: int = 100, steady_s: float = 10.0) -> list[Run]:
-    """Deliver alone, and beside a dead session and a slow endpoint."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    runs = []
-    with redis_server() as redis_url:
-        for beside in (False, True):
-            with _receiver() as url:
-                run = _run(
-                    redis_url, url, events=events, sessions=sessions, rate=rate, steady_s=steady_s, beside=beside
-                )
-                runs.append(asyncio.run(run))
-    return runs
-
-
-def table_of(runs: list[Run]) -> Table:
-    """Return what was measured, for people."""
-    table = Table("", *(run.name for run in runs), box=None)
-    table.add_row("events waiting at first", *(f"{run.events} of {run.sessions} sessions" for run in runs))
-    table.add_row("delivered in", *(f"{run.drained_s:.1f} s" for run in runs))
-    table.add_row("events a second", *(f"{run.events_per_s:.0f}" for run in runs))
-    if all(run.lag_p50_ms is not None for run in runs):
-        table.add_row("lag p50 / p99", *(f"{run.lag_p50_ms} / {run.lag_p99_ms} ms" for run in runs))
-        table.add_row("  at a steady", *(f"{run.steady_per_s} a second" for run in runs))
-    table.add_row("memory before", *(f"{run.rss_before_bytes / 1e6:.1f} MB" for run in runs))
-    table.add_row(
-        "memory after / most", *(f"{run.rss_after_bytes / 1e6:.1f} / {run.rss_most_bytes / 1e6:.1f} MB" for run in runs)
+def _table(load: Load, ways: dict[str, list[Delivery]], rates: dict[str, Spread]) -> Table:
+    rows = [
+        ("delivered in, s", *(Spread.of(one.drained_s for one in of).text() for of in ways.values())),
+        ("events a second", *(rate.text(".0f") for rate in rates.values())),
+        (f"lag p50 at {load.rate} a second, ms", *(_lag([one.lag_p50_ms for one in of]) for of in ways.values())),
+        (f"lag p99 at {load.rate} a second, ms", *(_lag([one.lag_p99_ms for one in of]) for of in ways.values())),
+        ("memory before, MB", *(_megabytes([one.rss_before_bytes for one in of]) for of in ways.values())),
+        ("memory after, MB", *(_megabytes([one.rss_after_bytes for one in of]) for of in ways.values())),
+        ("memory at most, MB", *(_megabytes([one.rss_most_bytes for one in of]) for of in ways.values())),
+        ("events in memory, most", *(str(max(one.held_most for one in of)) for of in ways.values())),
+        ("events parked in the end", *(str(max(one.parked_events for one in of)) for of in ways.values())),
+        ("out of order", *(str(sum(one.out_of_order for one in of)) for of in ways.values())),
+    ]
+    return Table(
+        title=f"webhooks: {load.events:,} events of {load.sessions} sessions that wait",
+        columns=("", *ways),
+        rows=rows,
+        caption=f"medians and ranges of {load.repeats}; memory is of the process that delivers",
     )
-    table.add_row("events in memory, most", *(str(run.held_most) for run in runs))
-    table.add_row("events parked in the end", *(str(run.parked_events) for run in runs))
-    table.add_row("out of order", *(str(run.out_of_order) for run in runs))
-    return table
+
+
+def _lag(found_ms: Sequence[float | None]) -> str:
+    lags_ms = [lag_ms for lag_ms in found_ms if lag_ms is not None]
+    return Spread.of(lags_ms).text() if lags_ms else ""
+
+
+def _megabytes(found_bytes: Sequence[int]) -> str:
+    return Spread.of(size / 1e6 for size in found_bytes).text()
+
+
+def _charts(load: Load, ways: dict[str, list[Delivery]]) -> list[Chart]:
+    charts = [
+        Chart(
+            title=f"delivering {load.events:,} events that wait",
+            x_label="",
+            y_label="events a second",
+            kind="bars",
+            series={
+                f"run {number + 1}": [(way, of[number].events_per_s) for way, of in ways.items()]
+                for number in range(load.repeats)
+            },
+        )
+    ]
+    lags_ms = {way: [lag for one in of for lag in one.lags_ms] for way, of in ways.items()}
+    if all(lags_ms.values()):
+        charts.append(
+            Chart(
+                title=f"from telling to arrival at {load.rate} events a second",
+                x_label="percent of the events",
+                y_label="ms at most",
+                series={way: distribution(lags) for way, lags in lags_ms.items()},
+            )
+        )
+    return charts
+
+
+def _targets(ways: dict[str, list[Delivery]]) -> list[Target]:
+    out_of_order = sum(one.out_of_order for of in ways.values() for one in of)
+    held = max(one.held_most / _WAYS[way] for way, of in ways.items() for one in of)
+    return [
+        Target(what="webhooks out of order", wanted="0", found=str(out_of_order), met=out_of_order == 0),
+        Target(
+            what="events in memory for each endpoint",
+            wanted=f"<= {_HELD_BOUND}",
+            found=f"{held:.0f}",
+            met=held <= _HELD_BOUND,
+        ),
+    ]
 
 
 if __name__ == "__main__":

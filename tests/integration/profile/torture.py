@@ -80,13 +80,15 @@ class _Copy:
 class Torture:
     """One run. `ours` and `plain` are what came out; `page_wrote` is how much the page wrote during our snapshots."""
 
-    def __init__(self, open_page: Open, work: Path, plan: Plan) -> None:
+    def __init__(self, open_page: Open, work: Path, plan: Plan, *, tell: Callable[[], object] = lambda: None) -> None:
+        """`tell` is called for each of our snapshots that was looked at."""
         self.ours = Tally("ours")
         self.plain = Tally("plain copy")
         self.page_wrote = 0
         self._open_page = open_page
         self._work = work
         self._plan = plan
+        self._tell = tell
         self._digests = Digests()
         self._openers = asyncio.Semaphore(plan.openers)
 
@@ -153,6 +155,8 @@ class Torture:
                 await self._judge(copy)
             finally:
                 await asyncio.to_thread(partial(shutil.rmtree, copy.profile_dir, ignore_errors=True))
+                if copy.tally is self.ours:
+                    self._tell()
 
     async def _judge(self, copy: _Copy) -> None:
         tally = copy.tally
