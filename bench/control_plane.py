@@ -62,7 +62,7 @@ _QUICK = Size(steps=(10, 30), shards=2, settle_s=0.5, rest_s=1.0, rounds=2)
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """What so many resting sessions cost, per second unless it says otherwise."""
+    """What so many resting sessions cost. Percent are of one core."""
 
     sessions: int
     shards: int
@@ -70,21 +70,20 @@ class Rest:
     """From the creation of the sessions that were added until all had a shard."""
     connected_s: float
     """The same until all were connected."""
-    redis_operations: float
-    redis_cpu: float
-    """Seconds of CPU a second."""
-    redis_in_bytes: float
-    redis_out_bytes: float
+    redis_operations_per_s: float
+    redis_cpu_percent: float
+    redis_in_bytes_per_s: float
+    redis_out_bytes_per_s: float
     redis_memory_bytes: int
-    coordinator_cpu: float
-    crowd_cpu: float
+    coordinator_cpu_percent: float
+    crowd_cpu_percent: float
     """Of all shards together."""
     look_ms: Spread
     """One look at all shards and all sessions, as the reconcile loop does when something has changed."""
     plan_ms: Spread
     look_at_shards_ms: Spread
     """The look of a cycle in which nothing has changed."""
-    commands: dict[str, float] = field(default_factory=dict)
+    commands_per_s: dict[str, float] = field(default_factory=dict)
 
 
 @bench(title="What do sessions cost Redis and the coordinator?")
@@ -219,14 +218,14 @@ async def _cost(
         name.removeprefix("calls "): rate for name, rate in rates.items() if name.startswith("calls ") and rate > 0
     }
     return {
-        "redis_operations": sum(calls.values()),
-        "redis_cpu": rates["redis_cpu"],
-        "redis_in_bytes": rates["in"],
-        "redis_out_bytes": rates["out"],
+        "redis_operations_per_s": sum(calls.values()),
+        "redis_cpu_percent": rates["redis"] * 100,
+        "redis_in_bytes_per_s": rates["in"],
+        "redis_out_bytes_per_s": rates["out"],
         "redis_memory_bytes": int(after["memory"]),
-        "coordinator_cpu": rates["coordinator"],
-        "crowd_cpu": rates["crowd"],
-        "commands": dict(Counter(calls).most_common()),
+        "coordinator_cpu_percent": rates["coordinator"] * 100,
+        "crowd_cpu_percent": rates["crowd"] * 100,
+        "commands_per_s": dict(Counter(calls).most_common()),
     }
 
 
@@ -239,7 +238,7 @@ async def _sample(registry: Registry, crowd: Sequence[psutil.Process], coordinat
     }
     return {
         "at_s": time.monotonic(),
-        "redis_cpu": info["used_cpu_user"] + info["used_cpu_sys"],
+        "redis": info["used_cpu_user"] + info["used_cpu_sys"],
         "in": float(info["total_net_input_bytes"]),
         "out": float(info["total_net_output_bytes"]),
         "memory": float(info["used_memory"]),
@@ -274,17 +273,17 @@ async def _reconcile_times(registry: Registry, settings: Settings, rounds: int) 
 _LINES: tuple[tuple[str, Callable[[Rest], float]], ...] = (
     ("all added placed, s", lambda rest: rest.placed_s),
     ("all added connected, s", lambda rest: rest.connected_s),
-    ("Redis operations a second", lambda rest: rest.redis_operations),
-    ("Redis operations a second and session", lambda rest: rest.redis_operations / rest.sessions),
-    ("Redis CPU, % of a core", lambda rest: rest.redis_cpu * 100),
-    ("to Redis, kB a second", lambda rest: rest.redis_in_bytes / 1000),
-    ("from Redis, kB a second", lambda rest: rest.redis_out_bytes / 1000),
+    ("Redis operations a second", lambda rest: rest.redis_operations_per_s),
+    ("Redis operations a second and session", lambda rest: rest.redis_operations_per_s / rest.sessions),
+    ("Redis CPU, % of a core", lambda rest: rest.redis_cpu_percent),
+    ("to Redis, kB a second", lambda rest: rest.redis_in_bytes_per_s / 1000),
+    ("from Redis, kB a second", lambda rest: rest.redis_out_bytes_per_s / 1000),
     ("Redis memory, MB", lambda rest: rest.redis_memory_bytes / 1e6),
-    ("coordinator CPU, % of a core", lambda rest: rest.coordinator_cpu * 100),
+    ("coordinator CPU, % of a core", lambda rest: rest.coordinator_cpu_percent),
     ("reconcile: look at the shards, ms", lambda rest: rest.look_at_shards_ms.median),
     ("reconcile: look at all sessions, ms", lambda rest: rest.look_ms.median),
     ("reconcile: plan, ms", lambda rest: rest.plan_ms.median),
-    ("shards' CPU, ms a second and session", lambda rest: rest.crowd_cpu * 1000 / rest.sessions),
+    ("shards' CPU, ms a second and session", lambda rest: rest.crowd_cpu_percent * 10 / rest.sessions),
 )
 
 
@@ -292,9 +291,9 @@ def _report(rests: list[Rest]) -> Report:
     many = rests[-1]
     return Report(
         headlines=[
-            f"{many.sessions:,} sessions at rest on {many.shards} shards: {many.redis_operations:,.0f} Redis "
-            f"operations a second; Redis takes {many.redis_cpu:.1%} of a core, the coordinator "
-            f"{many.coordinator_cpu:.1%}",
+            f"{many.sessions:,} sessions at rest on {many.shards} shards: {many.redis_operations_per_s:,.0f} Redis "
+            f"operations a second; Redis takes {many.redis_cpu_percent:.1f} % of a core, the coordinator "
+            f"{many.coordinator_cpu_percent:.1f} %",
             f"a look at all of them takes {many.look_ms.text('.0f')} ms, the plan {many.plan_ms.text('.0f')} ms",
         ],
         tables=[_costs_table(rests), _commands_table(rests)],
@@ -318,11 +317,11 @@ def _costs_table(rests: list[Rest]) -> Table:
 
 
 def _commands_table(rests: list[Rest]) -> Table:
-    commands = list(rests[-1].commands)[:_COMMANDS_SHOWN]
+    commands = list(rests[-1].commands_per_s)[:_COMMANDS_SHOWN]
     return Table(
         title="Redis commands a second",
         columns=("", *(f"{rest.sessions:,} sessions" for rest in rests)),
-        rows=[(name, *(f"{rest.commands.get(name, 0.0):,.1f}" for rest in rests)) for name in commands],
+        rows=[(name, *(f"{rest.commands_per_s.get(name, 0.0):,.1f}" for rest in rests)) for name in commands],
     )
 
 
@@ -333,16 +332,16 @@ def _charts(rests: list[Rest]) -> list[Chart]:
             x_label="sessions",
             y_label="% of a core",
             series={
-                "Redis": [(rest.sessions, rest.redis_cpu * 100) for rest in rests],
-                "coordinator": [(rest.sessions, rest.coordinator_cpu * 100) for rest in rests],
-                "all shards": [(rest.sessions, rest.crowd_cpu * 100) for rest in rests],
+                "Redis": [(rest.sessions, rest.redis_cpu_percent) for rest in rests],
+                "coordinator": [(rest.sessions, rest.coordinator_cpu_percent) for rest in rests],
+                "all shards": [(rest.sessions, rest.crowd_cpu_percent) for rest in rests],
             },
         ),
         Chart(
             title="Redis at rest",
             x_label="sessions",
             y_label="operations a second",
-            series={"operations": [(rest.sessions, rest.redis_operations) for rest in rests]},
+            series={"operations": [(rest.sessions, rest.redis_operations_per_s) for rest in rests]},
         ),
         Chart(
             title="the reconcile loop",

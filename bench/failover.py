@@ -185,14 +185,15 @@ def _report(sessions: int, drained_s: list[float], losses: list[Lost]) -> Report
                 title=f"{sessions} sessions of a lost shard",
                 x_label="seconds away",
                 y_label="sessions connected again",
-                series={
-                    lost.way: [(0.0, 0), *((s, number + 1) for number, s in enumerate(sorted(lost.away_s)))]
-                    for lost in losses
-                },
+                series={lost.way: _returns(sorted(lost.away_s)) for lost in losses},
             )
         ],
         targets=_targets(losses),
     )
+
+
+def _returns(away_s: list[float]) -> list[tuple[float | str, float]]:
+    return [(away_s[0], 0), *((at_s, number + 1) for number, at_s in enumerate(away_s))]
 
 
 def _table(sessions: int, losses: list[Lost], away_s: dict[str, Spread]) -> Table:

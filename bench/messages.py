@@ -238,7 +238,7 @@ def _charts(ways: list[Way], rate: Sustained) -> list[Chart]:
 def _target(direct: Way, way: Way) -> Target:
     added_ms = way.at(50) - direct.at(50)
     return Target(
-        what=f"p50 that is added {way.name}",
+        what=f"added to the p50 by sending {way.name}",
         wanted=f"<= {_ADDED_LIMIT_MS:g} ms",
         found=f"{added_ms:.1f} ms",
         met=added_ms <= _ADDED_LIMIT_MS,
