@@ -57,7 +57,7 @@ class Size:
     """Of the reconcile times."""
 
 
-_QUICK = Size(steps=(10, 30), shards=2, settle_s=0.5, rest_s=1.0, rounds=2)
+_QUICK = Size(steps=(10, 20), shards=1, settle_s=0.5, rest_s=1.0, rounds=2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,7 +182,7 @@ def _report(sessions: int, drained_s: list[float], losses: list[Lost]) -> Report
         },
         charts=[
             Chart(
-                title=f"{sessions} sessions of a lost shard",
+                title=f"sessions of a lost shard ({sessions})",
                 x_label="seconds away",
                 y_label="sessions connected again",
                 series={lost.way: _returns(sorted(lost.away_s)) for lost in losses},
@@ -210,7 +210,7 @@ def _table(sessions: int, losses: list[Lost], away_s: dict[str, Spread]) -> Tabl
             )
         )
     return Table(
-        title=f"seconds that a session is away, {sessions} sessions on the lost shard",
+        title=f"seconds that a session is away, of all on the lost shard ({sessions})",
         columns=("lost by", "first", "median", "last", "elsewhere", "QR codes", "Chromium gone"),
         rows=rows,
     )

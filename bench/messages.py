@@ -161,7 +161,7 @@ def _report(ways: list[Way], rate: Sustained, delivered: Report) -> Report:
     return Report(
         headlines=[
             *(f"{way.name}: p50 {way.at(50) - direct.at(50):+.1f} ms on {direct.at(50):.1f} ms" for way in added),
-            f"{rate.sessions} sessions for {rate.wall_s:.1f} s: {rate.per_s:.1f} messages/s, "
+            f"all sessions at once ({rate.sessions}) for {rate.wall_s:.1f} s: {rate.per_s:.1f} messages/s, "
             f"p50 {percentile(rate.took_ms, 0.5):.1f} ms, p99 {percentile(rate.took_ms, 0.99):.1f} ms; coordinator "
             f"and shards used {rate.cpu_percent:.0f} % of one CPU",
             *delivered.headlines,
@@ -206,7 +206,7 @@ def _latency_table(ways: list[Way]) -> Table:
 
 def _sustained_table(rate: Sustained) -> Table:
     return Table(
-        title=f"{rate.sessions} sessions that send one message after another",
+        title=f"all sessions at once ({rate.sessions}), each one message after another",
         columns=("", "found"),
         rows=[
             ("messages a second", f"{rate.per_s:.1f}"),
@@ -227,7 +227,7 @@ def _charts(ways: list[Way], rate: Sustained) -> list[Chart]:
             series={way.name: distribution(way.took_ms) for way in ways},
         ),
         Chart(
-            title=f"{rate.sessions} sessions that send one after another",
+            title=f"all sessions at once ({rate.sessions})",
             x_label="second",
             y_label="messages taken",
             series={"messages": [(second + 1, count) for second, count in enumerate(rate.per_second)]},

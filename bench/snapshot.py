@@ -46,7 +46,7 @@ class Size:
 
 _WHOLE = Size(plan=Plan(), rounds=15, grown_writes=300, large_profile_bytes=300 * 10**6)
 _QUICK = Size(
-    plan=Plan(snapshots=3, plain_copies=1, openers=2), rounds=1, grown_writes=10, large_profile_bytes=30 * 10**6
+    plan=Plan(snapshots=2, plain_copies=1, openers=2), rounds=1, grown_writes=10, large_profile_bytes=30 * 10**6
 )
 
 
