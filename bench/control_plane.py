@@ -179,6 +179,7 @@ async def _create(registry: Registry, numbers: range) -> None:
             session_id=f"session-{number}-1", workspace_id="1", user_id=str(number), created_at=now, status_at=now
         )
         await registry.records.create(record)
+    await registry.wakes.wake("session")
 
 
 async def _alive(registry: Registry) -> int:
