@@ -26,7 +26,6 @@ from tests.integration.page.phone import OpenPage, World
 
 _SHARDS = 2
 _TO = "5511888880001"
-_WARM_UP = 10
 _ADDED_LIMIT_MS = 5.0
 
 DIRECT, HTTP, KEYED = "direct page call", "over HTTP", "over HTTP with a key"
@@ -68,22 +67,22 @@ class Sustained:
 @click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(1, 600), help="For throughput.")
 async def main(run: Run, *, messages: int, sessions: int, seconds: float) -> Report:
     """Latency and throughput of sending, then webhooks."""
-    shards, load = _SHARDS, webhooks.WHOLE
+    shards, warm_up, load = _SHARDS, 10, webhooks.WHOLE
     if run.quick:
-        messages, sessions, seconds, shards, load = 5, 1, 1.0, 1, webhooks.QUICK
+        messages, sessions, seconds, shards, warm_up, load = 5, 1, 1.0, 1, 1, webhooks.QUICK
     async with Fleet.installed(shards=shards, SEND_MIN_INTERVAL_MS="0", RATE_LIMIT_PER_MINUTE="0") as fleet:
         with run.progress("linking sessions", sessions) as advance:
             await fleet.link(sessions, tell=advance)
         async with World(fleet.standin, run.work).paired() as page:
-            with run.progress("sending by turns", _WARM_UP + messages) as advance:
-                ways = await latency(fleet, page, messages, advance)
+            with run.progress("sending by turns", warm_up + messages) as advance:
+                ways = await latency(fleet, page, messages, warm_up, advance)
         with run.progress("sending from all sessions", seconds) as advance:
             rate = await sustained(fleet, seconds, advance)
     return _report(ways, rate, await webhooks.measure(run, load))
 
 
-async def latency(fleet: Fleet, page: OpenPage, count: int, advance: Advance) -> list[Way]:
-    """Send by turns in every way."""
+async def latency(fleet: Fleet, page: OpenPage, count: int, warm_up: int, advance: Advance) -> list[Way]:
+    """Send by turns in every way; the first `warm_up` of each are not counted."""
     session_id = fleet.sessions[0]
 
     async def direct(text: str) -> None:
@@ -98,11 +97,11 @@ async def latency(fleet: Fleet, page: OpenPage, count: int, advance: Advance) ->
 
     senders: dict[str, Callable[[str], Awaitable[None]]] = {DIRECT: direct, HTTP: http, KEYED: keyed}
     ways = {name: Way(name=name) for name in senders}
-    for number in range(count + _WARM_UP):
+    for number in range(warm_up + count):
         for name, send in senders.items():
             began_mono_s = time.perf_counter()
             await send(f"message {number}")
-            if number >= _WARM_UP:
+            if number >= warm_up:
                 ways[name].took_ms.append((time.perf_counter() - began_mono_s) * 1000)
         advance()
     return list(ways.values())
@@ -200,7 +199,7 @@ def _latency_table(ways: list[Way]) -> Table:
         title=f"one text message until WhatsApp took it, {len(base.took_ms)} of each, by turns; ms",
         columns=("sent by", "p50", "p99", "p50 added", "p99 added", "p50 ratio"),
         rows=rows,
-        caption=f"after {_WARM_UP} of each that are not counted",
+        caption="after a warm-up",
     )
 
 
