@@ -33,36 +33,46 @@ class Fleet:
     @asynccontextmanager
     async def installed(cls, *, shards: int, sync_ms: int = 200, **settings: str) -> AsyncIterator[Self]:
         """Run an installation with these settings on a stand-in of its own; end all of it afterwards."""
-        async with StandIn(sync_ms=sync_ms, ref_ttl_ms=60_000) as standin:
-            with house() as made:
-                launcher = made.up(WHATSAPP_WEB_URL=standin.url, SHARD_COUNT=str(shards), **settings)
-                await asyncio.to_thread(
-                    until, lambda: "Ready at" in made.output() or launcher.poll() is not None, "the daemon is ready"
-                )
-                if launcher.poll() is not None:
-                    raise click.ClickException(f"the daemon did not start\n{made.output()[-2000:]}")
-                headers = {"Authorization": f"Bearer {made.environment['API_TOKEN']}"}
-                address = f"http://127.0.0.1:{made.port}"
-                async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, trust_env=False) as http:
-                    yield cls(made, standin, http, shards=shards)
+        async with (
+            StandIn(sync_ms=sync_ms, ref_ttl_ms=60_000) as standin,
+            cls.installed_on(standin, shards=shards, WHATSAPP_WEB_URL=standin.url, **settings) as fleet,
+        ):
+            yield fleet
+
+    @classmethod
+    @asynccontextmanager
+    async def installed_on(cls, standin: StandIn, *, shards: int, **settings: str) -> AsyncIterator[Self]:
+        """Run an installation with these settings, which say how this stand-in is reached; end it afterwards."""
+        with house() as made:
+            launcher = made.up(SHARD_COUNT=str(shards), **settings)
+            await asyncio.to_thread(
+                until, lambda: "Ready at" in made.output() or launcher.poll() is not None, "the daemon is ready"
+            )
+            if launcher.poll() is not None:
+                raise click.ClickException(f"the daemon did not start\n{made.output()[-2000:]}")
+            headers = {"Authorization": f"Bearer {made.environment['API_TOKEN']}"}
+            address = f"http://127.0.0.1:{made.port}"
+            async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, trust_env=False) as http:
+                yield cls(made, standin, http, shards=shards)
 
     async def link(self, count: int, *, tell: Callable[[], object] = _untold) -> None:
-        """Create sessions and scan their codes; `tell` is called for each that was scanned."""
-        for number in range(count):
+        """Create so many further sessions and scan their codes; `tell` is called for each that was scanned."""
+        numbers = range(len(self.sessions), len(self.sessions) + count)
+        for number in numbers:
             body = {"workspace_id": "1", "user_id": str(number)}
             answer = await self.http.post("/api/whatsapp/sessions", json=body)
             self.sessions.append(answer.json()["session_id"])
         slots = asyncio.Semaphore(4)
 
-        async def scan(number: int, session_id: str) -> None:
+        async def scan(number: int) -> None:
             async with slots:
-                text = await self.soon(lambda: self._qr(session_id))
+                text = await self.soon(lambda: self._qr(self.sessions[number]))
                 body = {"qr": text, "phone": f"55119{number:08d}", "pushname": "Bench"}
                 async with httpx.AsyncClient(timeout=20, trust_env=False) as phone:
                     (await phone.post(f"{self.standin.control_url}/scan", json=body)).raise_for_status()
                 tell()
 
-        await asyncio.gather(*(scan(number, session_id) for number, session_id in enumerate(self.sessions)))
+        await asyncio.gather(*(scan(number) for number in numbers))
         await self.soon(self._all_archived)
 
     async def shown(self) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 import redis.asyncio as redis
 
 from bench.fleet import Fleet
@@ -26,7 +25,6 @@ from bench.form import Run, bench
 from bench.report import Chart, Report, Spread, Table, Target, percentile
 from bench.usage import Usage, memory_of, usage_of
 from daemon.registry.keys import hot_copy
-from tests.integration.supervision.house import House, house, until
 from tests.servers.s3 import S3Server, r2local_server
 from tests.standin import StandIn
 
@@ -84,21 +82,17 @@ class Restored:
 class Installation(Fleet):
     """An installation whose sessions lose their profiles and come back."""
 
-    def __init__(self, made: House, standin: StandIn, http: httpx.AsyncClient, shards: int) -> None:
-        super().__init__(made, standin, http)
-        self._shards = shards
-
     async def grow(self, count: int) -> None:
         """Link so many further sessions; the stand-in's time to sync is not waited for."""
-        self._standin.options.change({"sync_ms": 0})
+        self.standin.options.change({"sync_ms": 0})
         await self.link(count)
 
     async def restore(self, tier: str) -> Restored:
         """End the shards, wipe every profile, start the shards, and wait for all sessions."""
         await asyncio.to_thread(self.house.control, "stop", "shard:*")
         await self._wipe(tier)
-        self._standin.options.change({"sync_ms": SYNC_MS})
-        logs = [_Log(self.house.home.log_dir / f"shard_{number:02d}.log") for number in range(self._shards)]
+        self.standin.options.change({"sync_ms": SYNC_MS})
+        logs = [_Log(self.house.home.log_dir / f"{name}.log") for name in self.shards]
         before = usage_of(self.house)
         began = datetime.now(UTC)
         await asyncio.to_thread(self.house.start_group, "shard")
@@ -178,15 +172,9 @@ async def installation(standin: StandIn, store: S3Server, *, shards: int) -> Asy
         "WHATSAPP_WEB_URL": f"https://{_HOST}/",
         "CHROMIUM_EXTRA_ARGS": shlex.join(arguments),
         "LOG_FORMAT": "json",
-        "SHARD_COUNT": str(shards),
     }
-    with house() as made:
-        made.up(**settings)
-        await asyncio.to_thread(until, lambda: "Ready at" in made.output(), "the daemon is ready")
-        headers = {"Authorization": f"Bearer {made.environment['API_TOKEN']}"}
-        address = f"http://127.0.0.1:{made.port}"
-        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60, trust_env=False) as http:
-            yield Installation(made, standin, http, shards)
+    async with Installation.installed_on(standin, shards=shards, **settings) as made:
+        yield made
 
 
 @bench(title="How fast are all sessions back from wiped profiles?", limit_s=5400)

@@ -39,7 +39,8 @@ class Episode:
             )
         else:
             log.warning(
-                "starts go one at a time on this host: its CPUs are saturated",
+                "starts go slowly on this host: its CPUs are saturated",
+                at_once=allowed.starts,
                 waiting=waiting,
                 cpu_waited_share=round(reading.cpu_waited_share, 2),
                 load_per_cpu=round(reading.load_per_cpu, 1),

@@ -23,6 +23,8 @@ class StartLimits:
     enough: the queue for the CPUs must be long as well."""
     load_per_cpu: float = 10.0
     """From this length of the queue on; more than HOST_PARALLEL_STARTS make by themselves."""
+    saturated_starts: int = 1
+    """How many may be under way on a saturated host: one for each CPU, or the wait for each page would leave it idle."""
     lag_ms: float = 250.0
     """From this delay on of the shard's own event loop, sessions that run already suffer, whatever the host says."""
 
@@ -53,14 +55,14 @@ def allowed_starts(reading: HostReading, limits: StartLimits) -> Allowed:
     """Return how many sessions may be starting on this host, those that start already included.
 
     Too little memory stops all starts, because more of them would take running sessions along. A saturated host goes
-    on with one at a time: it may be saturated for good by somebody else, and then every session must still come.
+    on with few at a time: it may be saturated for good by somebody else, and then every session must still come.
     """
     spare_bytes = reading.available_bytes - limits.min_free_memory_bytes
     by_memory = max(0, spare_bytes // limits.session_memory_bytes)
     if by_memory == 0:
         return Allowed(starts=0, shortage=Shortage.MEMORY)
     if is_saturated(reading, limits):
-        return Allowed(starts=1, shortage=Shortage.CPU)
+        return Allowed(starts=min(limits.saturated_starts, by_memory), shortage=Shortage.CPU)
     if by_memory < limits.host_parallel_starts:
         return Allowed(starts=by_memory, shortage=Shortage.MEMORY)
     return Allowed(starts=limits.host_parallel_starts)

@@ -32,7 +32,7 @@ def starts_of(settings: Settings) -> Starts:
         OSError: the directory of the host's start slots cannot be made.
     """
     host, loop_lag = Host(), LoopLag()
-    limits = start_limits(settings.shard, host.memory_bytes)
+    limits = start_limits(settings.shard, host.memory_bytes, host.cpus)
     capacity = effective_capacity(
         settings.shard.capacity,
         host_memory_bytes=host.memory_bytes,
@@ -45,11 +45,12 @@ def starts_of(settings: Settings) -> Starts:
     return Starts(host=host, limits=limits, admission=admission, capacity=capacity, loop_lag=loop_lag)
 
 
-def start_limits(shard: ShardSettings, host_memory_bytes: int) -> StartLimits:
-    """Return what the operator allows on a host with so much memory."""
+def start_limits(shard: ShardSettings, host_memory_bytes: int, host_cpus: float) -> StartLimits:
+    """Return what the operator allows on a host with so much memory and so many CPUs."""
     return StartLimits(
         host_parallel_starts=shard.host_parallel_starts,
         session_memory_bytes=shard.session_memory_bytes,
+        saturated_starts=max(1, min(shard.host_parallel_starts, int(host_cpus))),
         # On a small machine the default would keep everything free and nothing would ever start.
         min_free_memory_bytes=min(shard.min_free_memory_bytes, host_memory_bytes // _LARGEST_PART_KEPT_FREE),
     )

@@ -4,6 +4,7 @@ import pytest
 
 from daemon.core.sections import ShardSettings
 from shards.admission.rules import (
+    Allowed,
     HostReading,
     Shortage,
     StartLimits,
@@ -87,5 +88,14 @@ def test_capacity_is_the_least_of_setting_memory_and_cpus(
 
 def test_a_small_machine_does_not_keep_all_of_its_memory_free() -> None:
     settings = ShardSettings(_env_file=None)
-    assert start_limits(settings, 800 * MB).min_free_memory_bytes == 100 * MB
-    assert start_limits(settings, 64 * GB).min_free_memory_bytes == settings.min_free_memory_bytes
+    assert start_limits(settings, 800 * MB, 2).min_free_memory_bytes == 100 * MB
+    assert start_limits(settings, 64 * GB, 2).min_free_memory_bytes == settings.min_free_memory_bytes
+
+
+@pytest.mark.parametrize(("cpus", "expected"), [(0.5, 1), (2.0, 2), (64.0, 8)])
+def test_a_saturated_host_goes_on_with_one_for_each_cpu(cpus: float, expected: int) -> None:
+    limits = start_limits(ShardSettings(_env_file=None, HOST_PARALLEL_STARTS=8), 64 * GB, cpus)
+    assert limits.saturated_starts == expected
+    assert allowed_starts(reading(64_000, waited=1.0, load=50.0), limits) == Allowed(
+        starts=expected, shortage=Shortage.CPU
+    )
