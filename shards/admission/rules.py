@@ -24,7 +24,7 @@ class StartLimits:
     load_per_cpu: float = 10.0
     """From this length of the queue on; more than HOST_PARALLEL_STARTS make by themselves."""
     saturated_starts: int = 1
-    """How many may be under way on a saturated host: one for each CPU, or the wait for each page would leave it idle."""
+    """How many may be under way on a saturated host: with one alone its CPUs would rest while a page waits."""
     lag_ms: float = 250.0
     """From this delay on of the shard's own event loop, sessions that run already suffer, whatever the host says."""
 
