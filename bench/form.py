@@ -102,6 +102,8 @@ def bench(
                 from bench.plots import draw  # matplotlib takes a second
 
                 draw(report.charts, title, plot)
+            if report.failure:
+                raise click.ClickException(report.failure)
 
         for option in _OPTIONS:
             command = option(command)

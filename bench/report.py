@@ -1,7 +1,7 @@
 """What a bench found, in one form for the terminal, for JSON, for Markdown and for plots."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Self
 
@@ -45,7 +45,7 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     caption: str = ""
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Chart:
     x_label: str
     y_label: str
     kind: Literal["lines", "bars", "stacked"] = "lines"
-    series: dict[str, list[tuple[float | str, float]]]
+    series: Mapping[str, Sequence[tuple[float | str, float]]]
     """Points of each line or colour, by what the legend calls it. All bars have the same names in the same order."""
     target: float | None = None
     """A y that was wanted, drawn as a broken line."""
@@ -101,10 +101,13 @@ class Report:
     """The numbers themselves, for JSON; units are in the names."""
     charts: list[Chart] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    failure: str = ""
+    """Why this run does not count, if it does not: it is shown and written all the same, and ends with exit code 1."""
 
     def plain(self) -> dict[str, object]:
         """Return all of it as JSON can hold it, `data` at the top."""
         return self.data | {
+            "failure": self.failure,
             "headlines": self.headlines,
             "targets": [asdict(target) for target in self.targets],
             "tables": [asdict(table) for table in self.tables],
