@@ -46,7 +46,7 @@ class Part:
 
 
 SUITE = (
-    Part(name="restore", arguments=("--sessions", "100", "--tier", "r2")),
+    Part(name="restore", arguments=("--sessions", "100", "--tier", "r2", "--growth")),
     Part(name="peers", arguments=("--sessions", "20")),
     Part(name="archive"),
     Part(name="density", arguments=("--minutes", "2")),

@@ -20,7 +20,7 @@ Found = Mapping[str, Any]
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Callable[[str], Found]:
-    """Run a bench with `python -m bench.all --quick --only NAME`; return what it wrote, of which the form is checked."""
+    """Run `python -m bench.all --quick --only NAME` and check the form of what it wrote; return that."""
 
     def run(name: str) -> Found:
         page = tmp_path / "performance.md"

@@ -110,7 +110,8 @@ def test_one_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
 def test_interrupted_it_lets_the_bench_clean_up(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from bench.all import Part, run_suite;"
-        f"run_suite([Part(name='string', module='{DUMMY}', arguments=('--hang',))], Path({str(tmp_path)!r}), quick=False)"
+        f"part = Part(name='string', module='{DUMMY}', arguments=('--hang',));"
+        f"run_suite([part], Path({str(tmp_path)!r}), quick=False)"
     )
     work = tmp_path / "work"
     work.mkdir()
