@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import click
@@ -117,7 +116,7 @@ def _run_one(part: Part, results: Path, *, quick: bool) -> str:
             stdin=subprocess.DEVNULL,
             # A session of its own: it is told to end once, by us, and not a second time by the terminal.
             start_new_session=True,
-            preexec_fn=partial(die_with_parent, signal.SIGINT),
+            preexec_fn=_interruptible,
         )
         try:
             code = child.wait(_LIMIT_S)
@@ -131,6 +130,12 @@ def _run_one(part: Part, results: Path, *, quick: bool) -> str:
             return "FAILED: it wrote nothing"
         shutil.move(found, results / found.name)
         return ""
+
+
+def _interruptible() -> None:
+    """In the child: take SIGINT, also where we were started to ignore it, and get it when our parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    die_with_parent(signal.SIGINT)
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

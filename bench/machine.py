@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
+from daemon.core.errors import BrowserError
 from shards.browser.version import binary_version
 from tests.integration.profile.rig import CHROMIUM
 
@@ -28,7 +30,7 @@ async def machine(work: Path) -> dict[str, object]:
         "kernel": platform.release(),
         "file_system": _file_system(work),
         "python": platform.python_version(),
-        "chromium": await binary_version(Path(CHROMIUM)),
+        "chromium": await _chromium_version(),
         "redis_server": await _redis_version(),
         "wa_js": json.loads(_WAJS_LOCK.read_text())["version"],
         "pyppeteer": version("pyppeteer"),
@@ -51,7 +53,16 @@ def _loop_ns() -> float:
     return round((time.perf_counter_ns() - began) / _LOOP, 1)
 
 
+async def _chromium_version() -> str:
+    try:
+        return await binary_version(Path(CHROMIUM))
+    except BrowserError:
+        return "none"
+
+
 async def _redis_version() -> str:
+    if shutil.which("redis-server") is None:
+        return "none"
     child = await asyncio.create_subprocess_exec(
         "redis-server", "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
     )

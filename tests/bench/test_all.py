@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,11 @@ def test_interrupted_it_lets_the_bench_clean_up(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "TMPDIR": str(work)}, start_new_session=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(work)},
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline_mono_s = time.monotonic() + 60
@@ -134,3 +139,8 @@ def test_interrupted_it_lets_the_bench_clean_up(tmp_path: Path) -> None:
 def test_every_bench_of_the_suite_has_a_test_that_runs_it() -> None:
     there = {path.stem for path in Path(__file__).parent.glob("test_quick_*.py")}
     assert there == {f"test_quick_{part.name}" for part in SUITE}
+
+
+def test_every_bench_of_the_suite_is_explained() -> None:
+    text = (ROOT / "bench" / "README.md").read_text()
+    assert not [part.name for part in SUITE if f"\n**{part.name}**: " not in text]
