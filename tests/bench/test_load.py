@@ -44,7 +44,10 @@ class Server:
         if (answer := self.answer(request)) is not None:
             return answer
         if kind == "DELETE":
-            self.sessions.remove(request.path.rpartition("/")[2])
+            session_id = request.path.rpartition("/")[2]
+            if session_id not in self.sessions:
+                return problem("session_not_found", 404)
+            self.sessions.remove(session_id)
             return web.Response(status=204)
         if kind == "POST sessions":
             body = await request.json()
