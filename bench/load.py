@@ -10,7 +10,6 @@ session starts a browser there. `send` is off unless `--to` and `--from` are giv
 Without --url it drives an installation of its own on the stand-in for WhatsApp Web.
 """
 
-import asyncio
 import contextlib
 import random
 import re
@@ -27,8 +26,6 @@ from bench.fleet import Fleet
 from bench.form import Run, bench
 from bench.report import Chart, Report, Table, percentile
 from bench.traffic import Answered, Due, ErrorLimit, OpenLoop, plan_requests
-from tests.integration.supervision.house import house, until
-from tests.standin import StandIn
 
 _REQUESTS_MAX = 100_000
 _STANDIN_PHONE = "5511888880001"
@@ -158,15 +155,9 @@ async def _clean(run: Run, driven: Driven, *, keep: bool) -> None:
 @contextlib.asynccontextmanager
 async def _own(*, linked: int) -> AsyncIterator[Fleet]:
     """Give an installation on the stand-in with so many connected sessions."""
-    async with StandIn(sync_ms=200, ref_ttl_ms=60_000) as standin:
-        with house() as made:
-            settings = {"SHARD_COUNT": "1", "SEND_MIN_INTERVAL_MS": "0", "RATE_LIMIT_PER_MINUTE": "0"}
-            made.up(WHATSAPP_WEB_URL=standin.url, **settings)
-            await asyncio.to_thread(until, lambda: "Ready at" in made.output(), "the daemon is ready")
-            async with client_of(f"http://127.0.0.1:{made.port}", made.environment["API_TOKEN"]) as http:
-                fleet = Fleet(made, standin, http)
-                await fleet.link(linked)
-                yield fleet
+    async with Fleet.installed(shards=1, SEND_MIN_INTERVAL_MS="0", RATE_LIMIT_PER_MINUTE="0") as fleet:
+        await fleet.link(linked)
+        yield fleet
 
 
 def _report(load: Load, plan: Sequence[Due], loop: OpenLoop, failure: str) -> Report:
