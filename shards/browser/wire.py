@@ -4,6 +4,9 @@ pyppeteer's `connect()` is not used as it is, because of what its Connection doe
 the first call returns None and later ones hang for ever, a call made before the socket opened spins the event loop at
 full speed for ever, answering a cancelled call ends the reader, and every abandoned answer is logged as "exception
 was never retrieved". This class keeps its protocol (ids, sessions, events) and replaces exactly these parts.
+
+pyppeteer also writes each command to a page as text inside another command, and reads each answer out of another
+event. wa-js alone is half a megabyte, so sessions are flat here: what is for a page bears its session's id.
 """
 
 import asyncio
@@ -13,7 +16,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from pyppeteer.connection import CDPSession, Connection  # type: ignore[import-untyped]
+from pyppeteer.connection import CDPSession, Connection, _createProtocolError  # type: ignore[import-untyped]
 from pyppeteer.errors import NetworkError  # type: ignore[import-untyped]
 from websockets.exceptions import WebSocketException
 from websockets.legacy.client import connect as ws_connect
@@ -42,6 +45,22 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
         answer: asyncio.Future[Any] = super().send(method, params)
         answer.add_done_callback(retrieve)
         return answer
+
+    async def createSession(self, targetInfo: dict[str, Any]) -> "PageSession":
+        """Attach to a target; pyppeteer's name."""
+        answer = await self.send("Target.attachToTarget", {"targetId": targetInfo["targetId"], "flatten": True})
+        session = PageSession(self, targetInfo["type"], answer["sessionId"], self._loop)
+        self._sessions[answer["sessionId"]] = session
+        return session
+
+    def next_id(self) -> int:
+        """Return a number that no command of this connection has had."""
+        self._lastId += 1
+        return int(self._lastId)
+
+    def write(self, command: dict[str, Any]) -> None:
+        """Send a whole command soon, in the order of these calls."""
+        self._loop.create_task(self._async_send(json.dumps(command), command["id"]))
 
     async def read_out(self, timeout_s: float) -> None:
         """Wait until everything is read that a browser which has ended said before."""
@@ -94,7 +113,11 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
         # pyppeteer gives way to everything else before each message. What a page tells is lost if the shard is killed
         # before it is read, so all that has arrived is read first.
         read = json.loads(message)
-        if read.get("id") in self._callbacks:
+        if "sessionId" in read:
+            session = self._sessions.get(read["sessionId"])
+            if session is not None:
+                session.take(read)
+        elif read.get("id") in self._callbacks:
             self._on_response(read)
         else:
             self._on_query(read)
@@ -113,6 +136,37 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
 
     async def _on_close(self) -> None:
         self.end()
+
+
+class PageSession(CDPSession):  # type: ignore[misc]
+    """One page's part of a connection."""
+
+    def send(self, method: str, params: dict[str, Any] | None = None) -> "asyncio.Future[Any]":
+        """Send one command; the future fails with NetworkError when the session ends before the answer."""
+        if self._connection is None:
+            raise NetworkError(f"Protocol error ({method}): session closed")
+        number = self._connection.next_id()
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        answer.method = method  # type: ignore[attr-defined]  # as pyppeteer does
+        self._callbacks[number] = answer
+        self._connection.write({"id": number, "sessionId": self._sessionId, "method": method, "params": params or {}})
+        return answer
+
+    def take(self, read: dict[str, Any]) -> None:
+        """Take an answer or an event of the page."""
+        if "id" not in read:
+            self.emit(read.get("method"), read.get("params", {}))
+            return
+        answer: Any = self._callbacks.pop(read["id"], None)
+        if answer is None or answer.done():
+            return
+        if "error" in read:
+            answer.set_exception(_createProtocolError(NetworkError(), answer.method, read))
+        else:
+            answer.set_result(read.get("result"))
+
+    def _on_closed(self) -> None:
+        end_session(self)
 
 
 def end_session(session: CDPSession) -> None:

@@ -1,6 +1,7 @@
 """The DevTools connection: limits, and how fast and how clearly its loss is noticed."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -35,9 +36,27 @@ async def test_a_hung_page_is_a_timeout_and_a_late_answer_harms_nothing(tmp_path
 
 async def test_a_command_that_chromium_refuses_is_not_a_lost_connection(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (_, connection):
-        with pytest.raises(PageCallError):
+        with pytest.raises(PageCallError, match=r"Nonsense\.command"):
             await connection.cdp("Nonsense.command", timeout_s=5)
         assert await _evaluate(connection, "1") == 1
+
+
+async def test_large_texts_of_any_letters_go_to_the_page_and_back(tmp_path: Path) -> None:
+    said = 'a"b\\c\n\u00e9\u2028\U0001f600' * 200_000
+    async with connected(spec_in(tmp_path)) as (_, connection):
+        assert await _evaluate(connection, json.dumps(said)) == said
+
+
+async def test_answers_find_their_questions_in_whatever_order_they_come(tmp_path: Path) -> None:
+    async with connected(spec_in(tmp_path)) as (_, connection):
+        slow = "new Promise((done) => setTimeout(done, {ms}, {ms}))"
+        asked = [
+            connection.cdp("Runtime.evaluate", {"expression": slow.format(ms=ms), "awaitPromise": True}, timeout_s=5)
+            for ms in (300, 100, 200)
+        ]
+        version, *answers = await asyncio.gather(connection.browser_cdp("Browser.getVersion", timeout_s=5), *asked)
+        assert version["product"].partition("/")[0] in {"Chrome", "HeadlessChrome"}
+        assert [answer["result"]["value"] for answer in answers] == [300, 100, 200]
 
 
 async def test_kill_9_of_chromium_is_noticed_within_a_second(tmp_path: Path) -> None:
