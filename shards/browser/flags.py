@@ -31,6 +31,8 @@ _UNATTENDED = (
     "--disable-prompt-on-repost",
     "--disable-renderer-backgrounding",
     "--disable-search-engine-choice-screen",
+    # Without it a GL in software is loaded into every Chromium, for WebGL only.
+    "--disable-software-rasterizer",
     "--hide-crash-restore-bubble",
     "--hide-scrollbars",
     "--mute-audio",
