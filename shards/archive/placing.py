@@ -27,33 +27,48 @@ def place(pieces: Pieces, into: Path, *, keep: Sequence[str] = ()) -> None:
     """
     fresh = _beside(into, "new")
     try:
-        fresh.mkdir(mode=0o700)
+        tree = _Tree(fresh)
         for file, chunks in pieces:
-            _write(fresh / file.path, verified(file, chunks), fresh)
-        _bring_to_disk(fresh)
+            tree.write(file.path, verified(file, chunks))
+        tree.bring_to_disk()
         _swap(fresh, into, keep)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _write(target: Path, chunks: Iterator[bytes], root: Path) -> None:
-    missing = [folder for folder in (target.parent, *target.parent.parents) if root in folder.parents]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as out:
-        for chunk in chunks:
-            out.write(chunk)
+class _Tree:
+    """A new directory and what is written below it. Paths are plain text: with `Path` they took half of the time."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(mode=0o700)
+        self._root = os.fspath(root)
+        self._folders = {""}
+        self._files: list[str] = []
+
+    def write(self, path: str, chunks: Iterator[bytes]) -> None:
+        """Write a new file at `path`, which is relative, safe and has `/`; its directories are made."""
+        self._make(path.rpartition("/")[0])
+        self._files.append(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(f"{self._root}/{path}", flags, 0o600), "wb") as out:
+            for chunk in chunks:
+                out.write(chunk)
+
+    def _make(self, folder: str) -> None:
+        if folder not in self._folders:
+            self._make(folder.rpartition("/")[0])
+            os.mkdir(f"{self._root}/{folder}", 0o700)
+            self._folders.add(folder)
+
+    def bring_to_disk(self) -> None:
+        """Sync all files, then all directories. After all were written, so that the disk does it in one go."""
+        for path in self._files:
+            _sync_file(f"{self._root}/{path}")
+        for folder in self._folders:
+            sync_directory(f"{self._root}/{folder}")
 
 
-def _bring_to_disk(root: Path) -> None:
-    """Sync all files, then all directories. After all were written, so that the disk does it in one go."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            _sync_file(Path(folder, name))
-        sync_directory(Path(folder))
-
-
-def _sync_file(path: Path) -> None:
+def _sync_file(path: str) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
