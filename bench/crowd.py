@@ -115,8 +115,8 @@ def main(first: int, count: int, looks_s: float | None) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if looks_s is not None:
-        shards.runner.watch._LOOK_INTERVAL_S = looks_s
-        shards.backup.keeper._LOOK_INTERVAL_S = looks_s
+        for room in (shards.runner.watch, shards.backup.keeper):
+            room._LOOK_INTERVAL_S = room._RESTING_LOOK_INTERVAL_S = looks_s
     settings = load_settings()
     configure_logs(settings.log, process="crowd")
     asyncio.run(_run(settings, range(first, first + count)))

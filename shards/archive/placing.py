@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.core.files import sync_directory
@@ -27,45 +28,47 @@ def place(pieces: Pieces, into: Path, *, keep: Sequence[str] = ()) -> None:
     """
     fresh = _beside(into, "new")
     try:
-        tree = _Tree(fresh)
+        fresh.mkdir(mode=0o700)
+        tree = _Tree(os.fspath(fresh))
         for file, chunks in pieces:
-            tree.write(file.path, verified(file, chunks))
-        tree.bring_to_disk()
+            _write(tree, file.path, verified(file, chunks))
+        _bring_to_disk(tree)
         _swap(fresh, into, keep)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+@dataclass(frozen=True)
 class _Tree:
-    """A new directory and what is written below it. Paths are plain text: with `Path` they took half of the time."""
+    """A new directory and what is in it, relative to it. All is plain text: with `Path` it took half of the time."""
 
-    def __init__(self, root: Path) -> None:
-        root.mkdir(mode=0o700)
-        self._root = os.fspath(root)
-        self._folders = {""}
-        self._files: list[str] = []
+    root: str
+    folders: set[str] = field(default_factory=lambda: {""})
+    files: list[str] = field(default_factory=list)
 
-    def write(self, path: str, chunks: Iterator[bytes]) -> None:
-        """Write a new file at `path`, which is relative, safe and has `/`; its directories are made."""
-        self._make(path.rpartition("/")[0])
-        self._files.append(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(f"{self._root}/{path}", flags, 0o600), "wb") as out:
-            for chunk in chunks:
-                out.write(chunk)
 
-    def _make(self, folder: str) -> None:
-        if folder not in self._folders:
-            self._make(folder.rpartition("/")[0])
-            os.mkdir(f"{self._root}/{folder}", 0o700)
-            self._folders.add(folder)
+def _write(tree: _Tree, path: str, chunks: Iterator[bytes]) -> None:
+    _make_folder(tree, path.rpartition("/")[0])
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with open(os.open(f"{tree.root}/{path}", flags, 0o600), "wb") as out:
+        for chunk in chunks:
+            out.write(chunk)
+    tree.files.append(path)
 
-    def bring_to_disk(self) -> None:
-        """Sync all files, then all directories. After all were written, so that the disk does it in one go."""
-        for path in self._files:
-            _sync_file(f"{self._root}/{path}")
-        for folder in self._folders:
-            sync_directory(f"{self._root}/{folder}")
+
+def _make_folder(tree: _Tree, folder: str) -> None:
+    if folder not in tree.folders:
+        _make_folder(tree, folder.rpartition("/")[0])
+        os.mkdir(f"{tree.root}/{folder}", 0o700)
+        tree.folders.add(folder)
+
+
+def _bring_to_disk(tree: _Tree) -> None:
+    """Sync all files, then all directories. After all were written, so that the disk does it in one go."""
+    for path in tree.files:
+        _sync_file(f"{tree.root}/{path}")
+    for folder in tree.folders:
+        sync_directory(f"{tree.root}/{folder}")
 
 
 def _sync_file(path: str) -> None:

@@ -25,13 +25,15 @@ from daemon.core.sections import BackupSettings
 from daemon.sessions.events import EventKind
 from daemon.sessions.record import CopyFacts
 from shards.backup.copier import Copier
-from shards.backup.policy import BackupClock, BackupPlan, Outage, plan_backup
+from shards.backup.policy import BackupClock, BackupPlan, Calm, Outage, plan_backup
 from shards.backup.taken import Taken
 from shards.publisher import Publisher
 
 log = structlog.get_logger()
 
 _LOOK_INTERVAL_S = 1.0
+_RESTING_LOOK_INTERVAL_S = 5.0
+"""Much less than the time in which a change has to be in a hot copy."""
 _SYNCING_INTERVAL_S = 2.0
 _FINAL_PAUSES_S = (0.5, 2.0)
 _FINAL_LIMIT_S = 15.0
@@ -71,16 +73,18 @@ class BackupKeeper:
         # Sessions that started together must not all write their archives together.
         self._archive_interval_s = settings.interval_ms / 1000 * random.uniform(0.9, 1.1)
 
-    async def run(self, connected: asyncio.Event) -> None:
-        """Look every second whether something is due, until cancelled.
+    async def run(self, connected: asyncio.Event, stirred: asyncio.Event) -> None:
+        """Look every second whether something is due, until cancelled; every few seconds while nothing happens.
 
-        Hot copies from the log-in on, and often while the session syncs, as that changes it from within; archives
-        from when it has been `connected` and settled.
+        `stirred` is set whenever the page tells something, which ends such a rest at once. Hot copies from the log-in
+        on, and often while the session syncs, as that changes it from within; archives from when it has been
+        `connected` and settled.
 
         Raises:
             StaleTokenError, SessionNotFoundError: this runner may not write any more.
         """
         settled_mono_s: float | None = None
+        calm = Calm(since_mono_s=mono_s())
         upload: asyncio.Task[None] | None = None
         try:
             while True:
@@ -90,15 +94,28 @@ class BackupKeeper:
                 if settled_mono_s is None and connected.is_set():
                     settled_mono_s = mono_s() + self._settings.settle_ms / 1000
                 settled = settled_mono_s is not None and mono_s() >= settled_mono_s
+                told = stirred.is_set()
+                stirred.clear()
                 plan, mark = await self._due(settled=settled, archives=settled and upload is None)
+                calm = calm.seen(mark, mono_s(), stirred=told)
                 if plan.archive:
                     upload = asyncio.create_task(self._tolerant(plan, mark))
                 elif plan:
                     await self._tolerant(plan, mark)
-                await asyncio.sleep(_LOOK_INTERVAL_S * random.uniform(0.9, 1.1))
+                resting = settled and upload is None and calm.lasts(mono_s(), self._clock)
+                await self._pause(stirred, resting=resting)
         finally:
             if upload is not None:
                 await cancel_all([upload])
+
+    async def _pause(self, stirred: asyncio.Event, *, resting: bool) -> None:
+        jitter = random.uniform(0.9, 1.1)
+        if not resting or any(outage.failures for outage in self._outages.values()):
+            await asyncio.sleep(_LOOK_INTERVAL_S * jitter)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RESTING_LOOK_INTERVAL_S * jitter):
+                await stirred.wait()
 
     async def _due(self, *, settled: bool, archives: bool) -> tuple[BackupPlan, str]:
         hot_copy_interval_s = self._settings.hot_copy_interval_ms / 1000

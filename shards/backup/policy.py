@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 _MAX_PAUSE_S = 60.0
+_CALM_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,24 @@ class BackupPlan:
 
     def __bool__(self) -> bool:
         return self.hot_copy or self.archive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calm:
+    """Since when (monotonic seconds) a profile's files have been as they are and its page has told nothing."""
+
+    since_mono_s: float
+    fingerprint: str | None = None
+
+    def seen(self, fingerprint: str, now_mono_s: float, *, stirred: bool) -> "Calm":
+        """Return it after a look at the files; `stirred` says that the page told something since the last one."""
+        if stirred or fingerprint != self.fingerprint:
+            return Calm(since_mono_s=now_mono_s, fingerprint=fingerprint)
+        return self
+
+    def lasts(self, now_mono_s: float, clock: BackupClock) -> bool:
+        """Whether to look seldom: nothing has happened for a while, and the hot copy has all of it."""
+        return now_mono_s - self.since_mono_s >= _CALM_AFTER_S and self.fingerprint == clock.fingerprint
 
 
 def plan_backup(

@@ -10,7 +10,7 @@ not add up is damage.
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -26,8 +26,7 @@ class DamagedFileError(Exception):
     """A file of a database is not what LevelDB wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A part of a record whose checksum holds; `end` is the position after it in its file."""
 
     content: bytes

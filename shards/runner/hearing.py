@@ -28,6 +28,8 @@ class Hearing:
         self._heard_mono_s = 0.0
         self.look_again = asyncio.Event()
         """Set when the page's state may have changed."""
+        self.stirred = asyncio.Event()
+        """Set at whatever the page tells: its profile may be about to change."""
         self.logged_out = asyncio.Event()
         """Set once WhatsApp has ended the login."""
         self.active = False
@@ -36,6 +38,7 @@ class Hearing:
     def take(self, event: PageEvent) -> None:
         """Take one event of the page."""
         self._heard_mono_s = mono_s()
+        self.stirred.set()
         match event.kind:
             case PageEventKind.LOGGED_OUT:
                 self.logged_out.set()

@@ -126,7 +126,7 @@ class Life:
                 watch.logged_out(),
                 self._stopped_and_settled(watch, restored),
                 self._lost(opened),
-                self._back_up(watch),
+                self._back_up(watch, hearing),
             )
         finally:
             self._turns.orders = None
@@ -190,7 +190,7 @@ class Life:
         reason = await asyncio.shield(opened.lost)
         raise BrowserError(f"Chromium is lost: {reason}", last_words=opened.last_words or None)
 
-    async def _back_up(self, watch: PageWatch) -> Ending:
+    async def _back_up(self, watch: PageWatch, hearing: Hearing) -> Ending:
         await watch.authenticated.wait()
-        await self._run.backups.run(watch.connected)
+        await self._run.backups.run(watch.connected, hearing.stirred)
         raise AssertionError("the backup loop does not end")

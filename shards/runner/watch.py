@@ -23,6 +23,9 @@ log = structlog.get_logger()
 
 _LOOK_INTERVAL_S = 1.0
 _BOOTING_LOOK_INTERVAL_S = 0.2
+_RESTING_LOOK_INTERVAL_S = 5.0
+"""Of a page that stays connected: it tells by itself when that changes, and is looked at in case that gets lost."""
+_CALM_LOOKS = 5
 _QR_MUST_STAY_S = 3.0
 """A restored page may show the QR screen for a moment; only one that stays means that the login was not accepted."""
 _HUNG_AFTER = 3
@@ -57,6 +60,7 @@ class PageWatch:
         self._began_mono_s = mono_s()
         self._not_connected_since_mono_s = mono_s()
         self._looks_without_qr = 0
+        self._calm_looks = 0
         self._greeted = False
         self._logged_in_mono_s = 0.0
         self._scanned = restored.source is None and not notes.record.paired
@@ -93,18 +97,25 @@ class PageWatch:
             if self._hearing.active:
                 self._hearing.active = False
                 await self._notes.touch()
-            await self._notes.flush()
-            await self._pause(snapshot)
+            written = await self._notes.flush()
+            await self._pause(self._interval_s(snapshot, written=written))
 
-    async def _pause(self, snapshot: PageSnapshot) -> None:
-        interval_s = _BOOTING_LOOK_INTERVAL_S if not self.settled.is_set() else _LOOK_INTERVAL_S
-        if snapshot.state is PageState.SYNCING:
-            interval_s = _BOOTING_LOOK_INTERVAL_S
+    def _interval_s(self, snapshot: PageSnapshot, *, written: bool) -> float:
+        """Return when to look again; what Redis did not take is tried again at each look, so that is no rest."""
+        calm = snapshot.state is PageState.CONNECTED and self.connected.is_set() and written
+        self._calm_looks = self._calm_looks + 1 if calm else 0
+        if self._calm_looks >= _CALM_LOOKS:
+            return _RESTING_LOOK_INTERVAL_S
+        booting = not self.settled.is_set() or snapshot.state is PageState.SYNCING
+        return _BOOTING_LOOK_INTERVAL_S if booting else _LOOK_INTERVAL_S
+
+    async def _pause(self, interval_s: float) -> None:
         try:
             async with asyncio.timeout(interval_s):
                 await self._hearing.look_again.wait()
         except TimeoutError:
             return
+        self._calm_looks = 0
 
     async def logged_out(self) -> Ending:
         """Return when the page tells that WhatsApp ended the login."""

@@ -52,8 +52,10 @@ CONSTANTS: Mapping[str, float] = {
     "shards.runner.life._SETTLE_BEFORE_STOP_S": 2.0,
     "shards.runner.beginning._UNSAVED_PAUSE_S": 0.5,
     "shards.runner.watch._LOOK_INTERVAL_S": 0.5,
+    "shards.runner.watch._RESTING_LOOK_INTERVAL_S": 2.5,
     "shards.runner.watch._QR_MUST_STAY_S": 1.0,
     "shards.backup.keeper._LOOK_INTERVAL_S": 0.5,
+    "shards.backup.keeper._RESTING_LOOK_INTERVAL_S": 2.5,
 }
 
 

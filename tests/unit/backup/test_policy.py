@@ -1,6 +1,6 @@
 """When what is stored."""
 
-from shards.backup.policy import BackupClock, BackupPlan, Outage, plan_backup
+from shards.backup.policy import BackupClock, BackupPlan, Calm, Outage, plan_backup
 
 
 def plan(clock: BackupClock, now_mono_s: float, fingerprint: str = "b", archives: bool = True) -> BackupPlan:
@@ -48,3 +48,16 @@ def test_after_failures_in_a_row_the_pause_grows_to_a_minute() -> None:
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     assert not outage.over(159.9) and outage.over(160)
     assert Outage().over(0)
+
+
+def test_looks_become_seldom_once_nothing_has_happened_for_a_while_and_the_hot_copy_has_it_all() -> None:
+    calm = Calm(since_mono_s=0).seen("a", 100, stirred=False)
+    assert calm.seen("a", 105, stirred=False) == calm
+    assert not calm.lasts(109.9, STORED) and calm.lasts(110, STORED)
+    assert not calm.lasts(1000, BackupClock(hot_copy_mono_s=100, fingerprint="older"))
+
+
+def test_a_change_of_the_files_and_a_word_of_the_page_each_end_the_calm() -> None:
+    calm = Calm(since_mono_s=100, fingerprint="a")
+    assert not calm.seen("a", 200, stirred=True).lasts(209, STORED)
+    assert not calm.seen("b", 200, stirred=False).lasts(209, BackupClock(fingerprint="b"))

@@ -1,0 +1,66 @@
+"""How often a session's files are looked at."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from daemon.core.clock import mono_s
+from daemon.core.sections import BackupSettings
+from shards.backup import keeper, policy
+from shards.backup.keeper import BackupKeeper
+from shards.backup.policy import BackupClock
+
+LONG_S = 60.0
+
+
+class Looked:
+    """Stands for a copier whose profile does not change; counts the looks at it."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def fingerprint(self) -> str:
+        self.looks += 1
+        return "a"
+
+
+@pytest.fixture
+async def looked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Looked, asyncio.Event]]:
+    """A session at rest, and what its page sets when it tells something."""
+    monkeypatch.setattr(keeper, "_LOOK_INTERVAL_S", 0.005)
+    monkeypatch.setattr(keeper, "_RESTING_LOOK_INTERVAL_S", LONG_S)
+    monkeypatch.setattr(policy, "_CALM_AFTER_S", 0.05)
+    copier, connected, stirred = Looked(), asyncio.Event(), asyncio.Event()
+    settings = BackupSettings(SESSION_SETTLE_MS=0)
+    kept = BackupKeeper(settings, cast(Any, copier), cast(Any, None), overlay=cast(Any, None))
+    kept._clock = BackupClock(
+        hot_copy_mono_s=mono_s(), archive_mono_s=mono_s(), fingerprint="a", archive_fingerprint="a"
+    )
+    connected.set()
+    running = asyncio.create_task(kept.run(connected, stirred))
+    await _still(copier)
+    yield copier, stirred
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def _still(copier: Looked) -> None:
+    """Return once nobody looks any more."""
+    seen = -1
+    while seen != copier.looks:
+        seen = copier.looks
+        await asyncio.sleep(0.05)
+
+
+async def test_files_at_rest_are_looked_at_seldom_and_often_again_once_the_page_tells_something(
+    looked: tuple[Looked, asyncio.Event],
+) -> None:
+    copier, stirred = looked
+    before = copier.looks
+    stirred.set()
+    await _still(copier)
+    assert copier.looks >= before + 3

@@ -1,0 +1,67 @@
+"""How often a page is looked at."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from daemon.core.clock import mono_s
+from shards.page.events import PageEvent, PageEventKind
+from shards.page.state import PageSnapshot, PageState
+from shards.runner.hearing import Hearing
+from shards.runner.watch import _CALM_LOOKS, _LOOK_INTERVAL_S, _RESTING_LOOK_INTERVAL_S, PageWatch
+from tests.unit.runner.test_hearing import RECORD
+
+CONNECTED = PageSnapshot(state=PageState.CONNECTED, phone="1")
+
+
+class Restored:
+    source = "r2"
+
+
+@pytest.fixture
+def watch() -> PageWatch:
+    """The watch over a page that has been connected."""
+    notes = cast(Any, type("Notes", (), {"record": RECORD}))
+    hearing = Hearing(cast(Any, None))
+    made = PageWatch(
+        cast(Any, None), hearing, notes, cast(Any, None), cast(Any, Restored),
+        on_login=cast(Any, None), sync_timeout_s=1, boot_timeout_s=1,
+    )  # fmt: skip
+    made.settled.set()
+    made.connected.set()
+    return made
+
+
+def intervals(watch: PageWatch, snapshot: PageSnapshot = CONNECTED, *, written: bool = True) -> list[float]:
+    return [watch._interval_s(snapshot, written=written) for _ in range(2 * _CALM_LOOKS)]
+
+
+def test_a_page_that_stays_connected_is_looked_at_less_often(watch: PageWatch) -> None:
+    assert intervals(watch)[: _CALM_LOOKS - 1] == [_LOOK_INTERVAL_S] * (_CALM_LOOKS - 1)
+    assert set(intervals(watch)) == {_RESTING_LOOK_INTERVAL_S}
+
+
+@pytest.mark.parametrize("state", [state for state in PageState if state is not PageState.CONNECTED])
+def test_a_page_in_any_other_state_is_looked_at_as_often_as_ever(watch: PageWatch, state: PageState) -> None:
+    intervals(watch)
+    assert max(intervals(watch, PageSnapshot(state=state))) <= _LOOK_INTERVAL_S
+
+
+def test_there_is_no_rest_before_the_session_is_connected_or_while_redis_lacks_what_was_noted(
+    watch: PageWatch,
+) -> None:
+    assert set(intervals(watch, written=False)) == {_LOOK_INTERVAL_S}
+    watch.connected.clear()
+    assert set(intervals(watch)) == {_LOOK_INTERVAL_S}
+
+
+async def test_a_hint_of_the_page_ends_a_rest_at_once_and_looks_are_frequent_again(watch: PageWatch) -> None:
+    intervals(watch)
+    asyncio.get_running_loop().call_later(
+        0.01, watch._hearing.take, PageEvent(kind=PageEventKind.STATE_HINT, data={"source": "x"})
+    )
+    began_mono_s = mono_s()
+    await watch._pause(_RESTING_LOOK_INTERVAL_S)
+    assert mono_s() - began_mono_s < 1
+    assert watch._interval_s(CONNECTED, written=True) == _LOOK_INTERVAL_S
