@@ -72,6 +72,10 @@ class Admission:
         """How many sessions of this shard are starting."""
         return self._active
 
+    def is_busy(self) -> bool:
+        """Whether sessions of this shard start or wait to."""
+        return self._active > 0 or self.waiting > 0
+
     async def enter(self, session_id: str, *, active_at: datetime | None) -> Slot:
         """Wait until this session may start; the slot is the caller's to leave.
 

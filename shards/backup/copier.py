@@ -52,6 +52,11 @@ class Copier:
         self._too_large = record.hot_copy_reason == TOO_LARGE
         self._generation = max((facts.generation for facts in (record.hot_copy, record.archive) if facts), default=0)
 
+    @property
+    def archived(self) -> bool:
+        """Whether R2 has an archive of this session that counts."""
+        return self._in_r2 is not None
+
     def begin_above(self, order: tuple[int, int] | None) -> None:
         """Go on above the copy that the profile was restored from."""
         if order is not None:

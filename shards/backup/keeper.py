@@ -35,6 +35,8 @@ _LOOK_INTERVAL_S = 1.0
 _RESTING_LOOK_INTERVAL_S = 5.0
 """Much less than the time in which a change has to be in a hot copy."""
 _SYNCING_INTERVAL_S = 2.0
+_GIVES_WAY_S = 60.0
+"""How long the first archive after a restore waits for sessions that still have to start; R2 has the one restored."""
 _FINAL_PAUSES_S = (0.5, 2.0)
 _FINAL_LIMIT_S = 15.0
 _FINAL_BYTES_PER_S = 500_000
@@ -60,12 +62,17 @@ class BackupKeeper:
         publisher: Publisher,
         *,
         overlay: Callable[[], Awaitable[Mapping[str, bytes]]],
+        starting: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`overlay` gives the additional files of a live snapshot (localStorage and cookies taken over CDP)."""
+        """`overlay` gives the additional files of a live snapshot (localStorage and cookies taken over CDP).
+
+        `starting` says whether other sessions start here, which need the processor more than archives do.
+        """
         self._settings = settings
         self._copier = copier
         self._publisher = publisher
         self._overlay = overlay
+        self._starting = starting
         self._clock = BackupClock()
         self._outages = {_HOT_COPY: Outage(), _ARCHIVE: Outage()}
         self._turn = asyncio.Lock()
@@ -78,7 +85,7 @@ class BackupKeeper:
 
         `stirred` is set whenever the page tells something, which ends such a rest at once. Hot copies from the log-in
         on, and often while the session syncs, as that changes it from within; archives from when it has been
-        `connected` and settled.
+        `connected` and settled, and from a minute later at most while other sessions start.
 
         Raises:
             StaleTokenError, SessionNotFoundError: this runner may not write any more.
@@ -96,7 +103,8 @@ class BackupKeeper:
                 settled = settled_mono_s is not None and mono_s() >= settled_mono_s
                 told = stirred.is_set()
                 stirred.clear()
-                plan, mark = await self._due(settled=settled, archives=settled and upload is None)
+                archives = settled and upload is None and not self._gives_way(settled_mono_s)
+                plan, mark = await self._due(settled=settled, archives=archives)
                 calm = calm.seen(mark, mono_s(), stirred=told)
                 if plan.archive:
                     upload = asyncio.create_task(self._tolerant(plan, mark))
@@ -107,6 +115,11 @@ class BackupKeeper:
         finally:
             if upload is not None:
                 await cancel_all([upload])
+
+    def _gives_way(self, settled_mono_s: float | None) -> bool:
+        """Whether archives wait: only where the store has one already, and never for long."""
+        in_time = settled_mono_s is not None and mono_s() < settled_mono_s + _GIVES_WAY_S
+        return in_time and self._copier.archived and self._starting()
 
     async def _pause(self, stirred: asyncio.Event, *, resting: bool) -> None:
         jitter = random.uniform(0.9, 1.1)

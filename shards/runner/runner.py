@@ -187,7 +187,13 @@ class SessionRunner:
             publisher=publisher,
             restorer=Restorer(self._shard, self._record, tell=partial(publisher.tell, EventKind.RESTORE_FAILED)),
             copier=copier,
-            backups=BackupKeeper(self._shard.settings.backup, copier, publisher, overlay=self._browser.overlay),
+            backups=BackupKeeper(
+                self._shard.settings.backup,
+                copier,
+                publisher,
+                overlay=self._browser.overlay,
+                starting=self._shard.admission.is_busy,
+            ),
             browser=self._browser,
         )
         telling = asyncio.create_task(publisher.run())

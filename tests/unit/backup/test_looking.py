@@ -1,4 +1,4 @@
-"""How often a session's files are looked at."""
+"""How often a session's files are looked at, and when its archives give way to sessions that start."""
 
 import asyncio
 import contextlib
@@ -18,6 +18,8 @@ LONG_S = 60.0
 
 class Looked:
     """Stands for a copier whose profile does not change; counts the looks at it."""
+
+    archived = True
 
     def __init__(self) -> None:
         self.looks = 0
@@ -64,3 +66,19 @@ async def test_files_at_rest_are_looked_at_seldom_and_often_again_once_the_page_
     stirred.set()
     await _still(copier)
     assert copier.looks >= before + 3
+
+
+@pytest.mark.parametrize(
+    ("archived", "starting", "since_s", "expected"),
+    [(True, True, 59.0, True), (True, True, 61.0, False), (True, False, 1.0, False), (False, True, 1.0, False)],
+)
+async def test_archives_give_way_to_starts_for_a_minute_and_only_where_there_is_one(
+    archived: bool, starting: bool, since_s: float, expected: bool
+) -> None:
+    copier = Looked()
+    copier.archived = archived
+    kept = BackupKeeper(
+        BackupSettings(), cast(Any, copier), cast(Any, None), overlay=cast(Any, None), starting=lambda: starting
+    )
+    assert kept._gives_way(mono_s() - since_s) is expected
+    assert not kept._gives_way(None)
