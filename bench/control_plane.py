@@ -8,34 +8,22 @@ at a tenth and at half of the sessions stand beside those of all of them.
 import asyncio
 import contextlib
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from pathlib import Path
-from unittest.mock import patch
 
 import click
 import psutil
 
 from bench.form import Run, bench
 from bench.report import Chart, Report, Spread, Table
+from bench.simulated import alive, child, connected, create, placed, servers, until_all
 from daemon.coordinator.leader import Leadership
 from daemon.coordinator.reconcile import Reconciler
 from daemon.coordinator.steps import plan_steps
-from daemon.core.clock import utc_now
 from daemon.core.settings import Settings, load_settings
-from daemon.embedded.parent import die_with_parent
 from daemon.registry.registry import Registry
-from daemon.sessions.record import SessionRecord
-from daemon.sessions.states import SessionState
-from tests.servers.child import free_ports
-from tests.servers.redis import redis_server
-from tests.servers.s3 import r2local_server
 
 _WORKERS = max(1, (os.cpu_count() or 2))
 _LOOKS_S = 3600.0
@@ -95,33 +83,8 @@ async def main(run: Run, *, sessions: int, shards: int, seconds: float) -> Repor
     steps = (sessions // 10, sessions // 2, sessions)
     size = Size(steps=steps, shards=shards, settle_s=10.0, rest_s=seconds, rounds=5)
     size = _QUICK if run.quick else size
-    with _servers(run.work, size.shards):
+    with servers(run.work, size.shards, SESSION_BACKUP_ENABLED="false", LOG_LEVEL="ERROR"):
         return _report(await _measure(run, size))
-
-
-@contextlib.contextmanager
-def _servers(folder: Path, shard_count: int) -> Iterator[None]:
-    with redis_server("--maxclients", "20000") as redis_url, r2local_server() as store:
-        environment = {
-            **store.environment(),
-            "DATA_ROOT": str(folder),
-            "REDIS_URL": redis_url,
-            "API_TOKEN": "a token for the bench",
-            "COORDINATOR_PORT": str(free_ports(1)),
-            "LOG_LEVEL": "ERROR",
-            "SHARD_COUNT": str(shard_count),
-            # Sessions without browsers: the host's limits do not matter.
-            "SHARD_CAPACITY": "10000",
-            "SHARD_PARALLEL_STARTS": "8",
-            "HOST_PARALLEL_STARTS": "64",
-            "SESSION_MEMORY_BYTES": "1000000",
-            "SESSIONS_PER_CPU": "100000",
-            "MIN_FREE_BYTES": "0",
-            "SESSION_BACKUP_ENABLED": "false",
-            "RECOVER_SESSIONS": "off",
-        }
-        with patch.dict(os.environ, environment):
-            yield
 
 
 async def _measure(run: Run, size: Size) -> list[Rest]:
@@ -130,14 +93,14 @@ async def _measure(run: Run, size: Size) -> list[Rest]:
     async with contextlib.AsyncExitStack() as stack:
         registry = Registry(settings)
         stack.push_async_callback(registry.close)
-        crowd = [stack.enter_context(_child("bench.crowd", *part)) for part in _parts(size.shards)]
-        coordinator = stack.enter_context(_child("daemon"))
-        await _until(run, _alive, registry, size.shards, are="shards alive")
+        crowd = [stack.enter_context(child("bench.crowd", *part)) for part in _parts(size.shards)]
+        coordinator = stack.enter_context(child("daemon"))
+        await until_all(run, alive, registry, size.shards, are="shards alive")
         for made, sessions in zip((0, *size.steps), size.steps, strict=False):
             began_mono_s = time.monotonic()
-            await _create(registry, range(made, sessions))
-            placed_s = await _until(run, _placed, registry, sessions, are="sessions placed") - began_mono_s
-            connected_s = await _until(run, _connected, registry, sessions, are="sessions connected") - began_mono_s
+            await create(registry, range(made, sessions))
+            placed_s = await until_all(run, placed, registry, sessions, are="sessions placed") - began_mono_s
+            connected_s = await until_all(run, connected, registry, sessions, are="sessions connected") - began_mono_s
             await asyncio.sleep(size.settle_s)
             run.say(f"{sessions:,} sessions rest for {size.rest_s:g} s")
             cost = await _cost(registry, crowd, coordinator, size.rest_s)
@@ -156,55 +119,6 @@ def _parts(shard_count: int) -> list[list[str]]:
         for first, size in zip(firsts, sizes, strict=True)
         if size
     ]
-
-
-@contextlib.contextmanager
-def _child(module: str, *arguments: str) -> Iterator[psutil.Process]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdout=subprocess.DEVNULL,
-        preexec_fn=partial(die_with_parent, signal.SIGKILL),
-    )
-    try:
-        yield psutil.Process(child.pid)
-    finally:
-        child.kill()
-        child.wait()
-
-
-async def _create(registry: Registry, numbers: range) -> None:
-    now = utc_now()
-    for number in numbers:
-        record = SessionRecord(
-            session_id=f"session-{number}-1", workspace_id="1", user_id=str(number), created_at=now, status_at=now
-        )
-        await registry.records.create(record)
-    await registry.wakes.wake("session")
-
-
-async def _alive(registry: Registry) -> int:
-    return sum(shard.alive for shard in await registry.shards.all())
-
-
-async def _placed(registry: Registry) -> int:
-    return sum(summary.shard is not None for summary in await registry.records.summaries())
-
-
-async def _connected(registry: Registry) -> int:
-    return sum(summary.status is SessionState.CONNECTED for summary in await registry.records.summaries())
-
-
-async def _until(
-    run: Run, counted: Callable[[Registry], Awaitable[int]], registry: Registry, count: int, *, are: str
-) -> float:
-    """Return when there were so many. To look costs something as well, so the more sessions the more seldom."""
-    seen = 0
-    with run.progress(are, count) as advance:
-        while (found := await counted(registry)) != count:
-            advance(found - seen)
-            seen = found
-            await asyncio.sleep(max(0.5, count * _LOOK_S_EACH))
-    return time.monotonic()
 
 
 async def _cost(

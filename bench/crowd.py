@@ -108,7 +108,7 @@ async def _make_engine(parts: EngineParts) -> _IdleEngine:
 
 @click.command()
 @click.option("--first", required=True, type=int, help="Number of the first shard.")
-@click.option("--count", required=True, type=int, help="How many shards.")
+@click.option("--count", default=1, show_default=True, help="How many shards.")
 @click.option("--looks-s", type=float, help="How often pages and profiles are looked at; default as the product.")
 def main(first: int, count: int, looks_s: float | None) -> None:
     """Run shards until killed."""

@@ -85,8 +85,9 @@ def _chromium_kind(pid: int) -> str:
 
 
 def _cpu_s(pid: int) -> float:
+    """Return the time of a process and of its children that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return sum(map(int, fields[11:15])) / _TICKS_PER_S
 
 
 def _pss_bytes(pid: int) -> int:

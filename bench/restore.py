@@ -7,76 +7,39 @@ supervisord's order to start the shards until the last session is connected.
 
 import asyncio
 import contextlib
-import json
+import os
 import shlex
 import shutil
 import statistics
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 import redis.asyncio as redis
 
 from bench.fleet import Fleet
 from bench.form import Run, bench
+from bench.processes import CHROMIUM, GUARD, SHARD, kinds_of, usage_of
 from bench.report import Chart, Report, Spread, Table, Target, percentile
-from bench.usage import Usage, memory_of, usage_of
+from bench.restored import LogTail, Restored, back_in
+from bench.simulated_restore import restore_simulated
 from daemon.registry.keys import hot_copy
+from tests.integration.supervision.house import House
 from tests.servers.s3 import S3Server, r2local_server
 from tests.standin import StandIn
 
 SYNC_MS = 1500
 """The stand-in's own time between log-in and usable page, which needs no processor; part of every number."""
-PHASES = ("fetch", "verify", "unpack", "launch", "inject", "load", "login", "sync")
 TIERS = ("r2", "redis", "mixed")
 _HOST = "web.whatsapp.com"
 _LIMIT_S = 300.0
 _LOOK_S = 0.2
 _REST_S = 5.0
-_GROWTH = (20, 50, 100, 150)
-_LINK_PARALLEL = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restored:
-    """One restore of all sessions; times in seconds since supervisord was told to start the shards."""
-
-    sessions: int
-    usable_s: list[float] = field(repr=False)
-    """When each session was connected, in order."""
-    phases_ms: dict[str, list[int]] = field(repr=False)
-    """Of each session, by the product's own log."""
-    sources: dict[str, int]
-    """How many came from where."""
-    usage: Usage
-    """Processor time until the last was connected."""
-    pss_mb: dict[str, float]
-    """Memory at rest, by kind of process."""
-    failures: list[str]
-    """What the logs say went wrong."""
-
-    @property
-    def connected(self) -> int:
-        """How many were connected again."""
-        return len(self.usable_s)
-
-    @property
-    def wall_s(self) -> float:
-        """When the last one was connected."""
-        return max(self.usable_s, default=float("nan"))
-
-    @property
-    def cpu_s_each(self) -> float:
-        """Processor time of browsers and shards for each session."""
-        return (self.usage.browsers_s + self.usage.shards_s) / self.sessions
-
-    @property
-    def pss_mb_each(self) -> float:
-        """Memory of a session's browser, and its share of its shard."""
-        return (self.pss_mb["browsers"] + self.pss_mb["shards"]) / self.sessions
+GROWTH = {"chromium": (20, 50, 100, 150), "simulated": (300, 1000, 3000)}
 
 
 class Installation(Fleet):
@@ -92,14 +55,27 @@ class Installation(Fleet):
         await asyncio.to_thread(self.house.control, "stop", "shard:*")
         await self._wipe(tier)
         self.standin.options.change({"sync_ms": SYNC_MS})
-        logs = [_Log(self.house.home.log_dir / f"{name}.log") for name in self.shards]
-        before = usage_of(self.house)
+        logs = [LogTail(self.house.home.log_dir / f"{name}.log") for name in self.shards]
+        before = self._cpu_s()
         began = datetime.now(UTC)
         await asyncio.to_thread(self.house.start_group, "shard")
         lines = await self._back(logs)
-        usage = usage_of(self.house).since(before)
+        cpu_s = self._cpu_s()
+        cpu_s.subtract(before)
         await asyncio.sleep(_REST_S)
-        return self._summary(lines, began, usage)
+        pss_bytes = usage_of(kinds_of(self.house)).pss_bytes
+        return Restored.of(
+            lines,
+            began,
+            len(self.sessions),
+            cpu_s=dict(cpu_s),
+            pss_mb={kind: size / 1e6 for kind, size in _by_part(pss_bytes).items()},
+        )
+
+    def _cpu_s(self) -> Counter[str]:
+        used = _by_part(usage_of(kinds_of(self.house)).cpu_s)
+        used["stand-in and S3 server"] = sum(os.times()[:2]) + _store_s(self.house)
+        return used
 
     async def _wipe(self, tier: str) -> None:
         for sessions in self.house.home.root.glob("var/profiles/*/sessions"):
@@ -109,55 +85,33 @@ class Installation(Fleet):
             async with redis.Redis(unix_socket_path=str(self.house.home.root / "var/run/redis.sock")) as client:
                 await client.delete(*(hot_copy(session_id) for session_id in without))
 
-    async def _back(self, logs: "Sequence[_Log]") -> list[dict[str, Any]]:
+    async def _back(self, logs: Sequence[LogTail]) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []
         waiting = set(self.sessions)
         deadline = asyncio.get_running_loop().time() + _LIMIT_S
         while waiting and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(_LOOK_S)
-            for log in logs:
-                for line in log.new():
-                    lines.append(line)
-                    if line.get("event") == "session restored":
-                        waiting.discard(line["session_id"])
+            new = [line for log in logs for line in log.new()]
+            waiting -= back_in(new)
+            lines += new
         return lines
 
-    def _summary(self, lines: list[dict[str, Any]], began: datetime, usage: Usage) -> Restored:
-        back = [line for line in lines if line.get("event") == "session restored"]
-        times = [(datetime.fromisoformat(line["timestamp"]) - began).total_seconds() for line in back]
-        sources = [line["source"] for line in back]
-        return Restored(
-            sessions=len(self.sessions),
-            usable_s=sorted(times),
-            phases_ms={name: [line["phases_ms"].get(name, 0) for line in back] for name in PHASES},
-            sources={source: sources.count(source) for source in sorted(set(sources))},
-            usage=usage,
-            pss_mb=memory_of(self.house),
-            failures=[_said(line) for line in lines if line.get("level") in {"warning", "error", "critical"}],
-        )
+
+def _by_part(used: Mapping[str, float]) -> Counter[str]:
+    parts: Counter[str] = Counter(browsers=0, shards=0)
+    for kind, much in used.items():
+        if kind.startswith(CHROMIUM):
+            parts["browsers"] += much
+        else:
+            parts["shards" if kind in {SHARD, GUARD} else kind] += much
+    return parts
 
 
-class _Log:
-    """The lines that come into a program's log from now on."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read_bytes = path.stat().st_size if path.exists() else 0
-
-    def new(self) -> list[dict[str, Any]]:
-        """Return the complete lines that came since the last call."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._read_bytes)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._read_bytes += len(whole)
-        return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
-
-
-def _said(line: dict[str, Any]) -> str:
-    return f"{line.get('session_id', line.get('process'))}: {line.get('event')} ({line.get('code', line['level'])})"
+def _store_s(house: House) -> float:
+    """Return the processor time of what this process started beside the installation."""
+    ours = {process.pid for process in house.processes()}
+    others = [process for process in psutil.Process().children(recursive=True) if process.pid not in ours]
+    return sum(sum(process.cpu_times()[:2]) for process in others)
 
 
 @contextlib.asynccontextmanager
@@ -178,22 +132,32 @@ async def installation(standin: StandIn, store: S3Server, *, shards: int) -> Asy
 
 
 @bench(title="How fast are all sessions back from wiped profiles?", limit_s=5400)
-@click.option("--sessions", default=100, show_default=True, type=click.IntRange(1, 300))
+@click.option("--sessions", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--tier", default="r2", show_default=True, type=click.Choice(TIERS), help="Where their copies are.")
 @click.option("--shards", default=2, show_default=True, type=click.IntRange(1, 16))
+@click.option("--engine", default="chromium", show_default=True, type=click.Choice(["chromium", "simulated"]))
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 20), help="After one that warms up.")
-@click.option("--growth", is_flag=True, help=f"Measure also with {', '.join(map(str, _GROWTH))} sessions.")
-async def main(run: Run, *, sessions: int, tier: str, shards: int, repeats: int, growth: bool) -> Report:
-    """From wiped profiles to all connected, by the real daemon."""
+@click.option("--growth", is_flag=True, help="Measure also with 20, 50, 100, 150 (simulated: 300, 1000, 3000).")
+async def main(run: Run, *, sessions: int, tier: str, shards: int, engine: str, repeats: int, growth: bool) -> Report:
+    """From wiped profiles to all connected, by the real daemon; with --engine simulated, all of it but the browsers."""
     if run.quick:
         sessions, repeats, growth = min(sessions, 3), 1, False
-    sizes = sorted({*_GROWTH, sessions}) if growth else [sessions]
+    sizes = sorted({*GROWTH[engine], sessions}) if growth else [sessions]
+    simulated = engine == "simulated"
+    measure = restore_simulated if simulated else _restore_real
+    found = await measure(run, sizes, tier=tier, shards=shards, repeats=repeats)
+    return _report(found, sessions, tier, simulated=simulated)
+
+
+async def _restore_real(
+    run: Run, sizes: Sequence[int], *, tier: str, shards: int, repeats: int
+) -> dict[int, list[Restored]]:
     found: dict[int, list[Restored]] = {}
     with r2local_server() as store:
         async with StandIn(tls=True, ref_ttl_ms=60_000) as standin, installation(standin, store, shards=shards) as made:
             for size in sizes:
                 found[size] = await _measure(run, made, size, tier, repeats)
-    return _report(found, sessions, tier)
+    return found
 
 
 async def _measure(run: Run, made: Installation, size: int, tier: str, repeats: int) -> list[Restored]:
@@ -211,13 +175,12 @@ async def _measure(run: Run, made: Installation, size: int, tier: str, repeats: 
     return rounds
 
 
-def _report(found: dict[int, list[Restored]], sessions: int, tier: str) -> Report:
+def _report(found: dict[int, list[Restored]], sessions: int, tier: str, *, simulated: bool) -> Report:
     rounds = found[sessions]
     middle = sorted(rounds, key=lambda one: one.wall_s)[len(rounds) // 2]
     wall = Spread.of(one.wall_s for one in rounds)
     cpu, pss = Spread.of(one.cpu_s_each for one in rounds), Spread.of(one.pss_mb_each for one in rounds)
-    median = Spread.of(statistics.median(one.usable_s) for one in rounds)
-    failed = sum(one.sessions - one.connected for one in rounds)
+    median = Spread.of(one.median_s for one in rounds)
     return Report(
         headlines=[
             f"{middle.connected} of {sessions} sessions connected again from {tier} in {wall.text()} s, "
@@ -226,17 +189,7 @@ def _report(found: dict[int, list[Restored]], sessions: int, tier: str) -> Repor
         ],
         tables=[_sizes(found), _phases(middle), _usage(middle)],
         charts=_charts(found, middle),
-        targets=[
-            Target(what="100 sessions from R2, all connected", wanted="<= 25 s", found=f"{wall.text()} s",
-                   met=wall.median <= 25 and not failed),
-            Target(what="sessions that did not come back", wanted="0", found=str(failed), met=failed == 0),
-            Target(what="half of the sessions usable", wanted="<= 12 s", found=f"{median.text()} s",
-                   met=median.median <= 12),
-            Target(what="CPU of browser and shard a session", wanted="<= 0.45 s", found=f"{cpu.text('.2f')} s",
-                   met=cpu.median <= 0.45),
-            Target(what="memory of a session at rest", wanted="<= 50 MB", found=f"{pss.text()} MB",
-                   met=pss.median <= 50),
-        ] if sessions == 100 and tier == "r2" else [],
+        targets=_targets(found, sessions, tier, simulated=simulated),
         data={
             "sessions": sessions,
             "tier": tier,
@@ -252,7 +205,48 @@ def _report(found: dict[int, list[Restored]], sessions: int, tier: str) -> Repor
             },
             "rounds": {size: [asdict(one) | {"wall_s": one.wall_s} for one in of] for size, of in found.items()},
         },
-    )  # fmt: skip
+    )
+
+
+def _targets(found: dict[int, list[Restored]], sessions: int, tier: str, *, simulated: bool) -> list[Target]:
+    if simulated:
+        return [_linear(found)] if {300, 3000} <= found.keys() else []
+    if (sessions, tier) != (100, "r2"):
+        return []
+    rounds = found[sessions]
+    wall, median = Spread.of(one.wall_s for one in rounds), Spread.of(one.median_s for one in rounds)
+    cpu, pss = Spread.of(one.cpu_s_each for one in rounds), Spread.of(one.pss_mb_each for one in rounds)
+    lost = sum(one.sessions - one.connected for one in rounds)
+    return [
+        Target(
+            what="100 sessions from R2, all connected",
+            wanted="<= 25 s",
+            found=f"{wall.text()} s",
+            met=wall.median <= 25 and not lost,
+        ),
+        Target(what="sessions that did not come back", wanted="0", found=str(lost), met=lost == 0),
+        Target(
+            what="half of the sessions usable", wanted="<= 12 s", found=f"{median.text()} s", met=median.median <= 12
+        ),
+        Target(
+            what="CPU of browser and shard a session",
+            wanted="<= 0.45 s",
+            found=f"{cpu.text('.2f')} s",
+            met=cpu.median <= 0.45,
+        ),
+        Target(what="memory of a session at rest", wanted="<= 50 MB", found=f"{pss.text()} MB", met=pss.median <= 50),
+    ]
+
+
+def _linear(found: dict[int, list[Restored]]) -> Target:
+    each = {size: statistics.median(one.wall_s for one in found[size]) / size for size in (300, 3000)}
+    more = each[3000] / each[300] - 1
+    return Target(
+        what="time a session takes, of 3,000 beside of 300",
+        wanted="within 15 %",
+        found=f"{more:+.0%}",
+        met=more <= 0.15,
+    )
 
 
 def _sizes(found: dict[int, list[Restored]]) -> Table:
@@ -266,7 +260,7 @@ def _sizes(found: dict[int, list[Restored]]) -> Table:
                 wall.text(),
                 f"{size / wall.median:.1f}",
                 Spread.of(one.usable_s[0] for one in rounds).text(),
-                Spread.of(statistics.median(one.usable_s) for one in rounds).text(),
+                Spread.of(one.median_s for one in rounds).text(),
                 Spread.of(percentile(one.usable_s, 0.95) for one in rounds).text(),
                 Spread.of(one.cpu_s_each for one in rounds).text(".2f"),
                 Spread.of(one.pss_mb_each for one in rounds).text(),
@@ -292,11 +286,12 @@ def _phases(one: Restored) -> Table:
 
 def _usage(one: Restored) -> Table:
     rows = [
-        (name, f"{seconds:.1f}", f"{seconds / one.sessions * 1000:.0f}", f"{one.pss_mb.get(name, 0):.0f}")
-        for name, seconds in one.usage.by_kind().items()
+        (kind, f"{used_s:.1f}", f"{used_s / one.sessions * 1000:.0f}", f"{one.pss_mb.get(kind, 0):.0f}")
+        for kind, used_s in one.cpu_s.items()
     ]
     columns = ("processes", "CPU s", "ms a session", "PSS MB")
-    return Table(title="what it took, by kind of process", columns=columns, rows=rows)
+    caption = "CPU until the last session was connected; shards with their guards"
+    return Table(title="what it took, by kind of process", columns=columns, rows=rows, caption=caption)
 
 
 def _charts(found: dict[int, list[Restored]], middle: Restored) -> list[Chart]:

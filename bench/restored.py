@@ -1,0 +1,109 @@
+"""One restore of all sessions of an installation, as its logs and its processes tell it."""
+
+import json
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+PHASES = ("fetch", "verify", "unpack", "launch", "inject", "load", "login", "sync")
+_BACK = "session restored"
+_BAD = {"error", "critical"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """Times in seconds since the order to start the shards."""
+
+    sessions: int
+    usable_s: list[float] = field(repr=False)
+    """When each session was connected, in order."""
+    phases_ms: dict[str, list[int]] = field(repr=False)
+    """Of each session, by the product's own log."""
+    sources: dict[str, int]
+    """How many came from where."""
+    cpu_s: dict[str, float]
+    """Processor time until the last was connected, by kind of process."""
+    pss_mb: dict[str, float]
+    """Memory at rest, by kind of process."""
+    failures: list[str]
+    """What the logs say went wrong."""
+
+    @classmethod
+    def of(
+        cls,
+        lines: Iterable[dict[str, Any]],
+        began: datetime,
+        sessions: int,
+        *,
+        cpu_s: dict[str, float],
+        pss_mb: dict[str, float],
+    ) -> Self:
+        """Sum up the lines of all shards' logs."""
+        lines = list(lines)
+        back = [line for line in lines if line.get("event") == _BACK]
+        sources = [line["source"] for line in back]
+        return cls(
+            sessions=sessions,
+            usable_s=sorted((datetime.fromisoformat(line["timestamp"]) - began).total_seconds() for line in back),
+            phases_ms={name: [line["phases_ms"].get(name, 0) for line in back] for name in PHASES},
+            sources={source: sources.count(source) for source in sorted(set(sources))},
+            cpu_s=cpu_s,
+            pss_mb=pss_mb,
+            failures=[_said(line) for line in lines if line.get("level") in _BAD],
+        )
+
+    @property
+    def connected(self) -> int:
+        """How many were connected again."""
+        return len(self.usable_s)
+
+    @property
+    def wall_s(self) -> float:
+        """When the last one was connected."""
+        return max(self.usable_s, default=float("nan"))
+
+    @property
+    def median_s(self) -> float:
+        """When half of them were."""
+        return statistics.median(self.usable_s or [float("nan")])
+
+    @property
+    def cpu_s_each(self) -> float:
+        """Processor time of browsers and shards for each session."""
+        return self.cpu_s["browsers"] / self.sessions + self.cpu_s["shards"] / self.sessions
+
+    @property
+    def pss_mb_each(self) -> float:
+        """Memory of a session's browser, and its share of its shard."""
+        return (self.pss_mb["browsers"] + self.pss_mb["shards"]) / self.sessions
+
+
+class LogTail:
+    """The lines of JSON that come into a log from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = path.stat().st_size if path.exists() else 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """Return the complete lines that came since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read_bytes)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._read_bytes += len(whole)
+        return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+
+
+def back_in(lines: Iterable[dict[str, Any]]) -> set[str]:
+    """Return the sessions that these lines say are restored."""
+    return {line["session_id"] for line in lines if line.get("event") == _BACK}
+
+
+def _said(line: dict[str, Any]) -> str:
+    return f"{line.get('session_id', line.get('process'))}: {line.get('event')} ({line.get('code', line['level'])})"
