@@ -67,13 +67,17 @@ class Fleet:
         async def scan(number: int) -> None:
             async with slots:
                 text = await self.soon(lambda: self._qr(self.sessions[number]))
-                body = {"qr": text, "phone": f"55119{number:08d}", "pushname": "Bench"}
+                body = {"qr": text, "phone": _phone(number), "pushname": "Bench"}
                 async with httpx.AsyncClient(timeout=20, trust_env=False) as phone:
                     (await phone.post(f"{self.standin.control_url}/scan", json=body)).raise_for_status()
                 tell()
 
         await asyncio.gather(*(scan(number) for number in numbers))
         await self.soon(self._all_archived)
+
+    def phones(self) -> dict[str, str]:
+        """Return the number that each session was linked to."""
+        return {session_id: _phone(number) for number, session_id in enumerate(self.sessions)}
 
     async def shown(self) -> dict[str, dict[str, Any]]:
         """Return all sessions as the API shows them."""
@@ -97,3 +101,7 @@ class Fleet:
                 return found
             await asyncio.sleep(0.1)
         raise click.ClickException(f"not within {limit_s:.0f} s\n{self.house.output()[-2000:]}")
+
+
+def _phone(number: int) -> str:
+    return f"55119{number:08d}"

@@ -114,18 +114,25 @@ def _store_s(house: House) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in others)
 
 
-@contextlib.asynccontextmanager
-async def installation(standin: StandIn, store: S3Server, *, shards: int) -> AsyncIterator[Installation]:
-    """Run a whole installation on this stand-in (which speaks TLS) and this S3 server, with no session yet."""
-    arguments = (
+def mapping_flags(standin: StandIn) -> tuple[str, str]:
+    """Return the flags with which a Chromium finds the stand-in (which speaks TLS) as web.whatsapp.com."""
+    return (
         f"--host-resolver-rules=MAP {_HOST}:443 127.0.0.1:{standin.port}",
         f"--ignore-certificate-errors-spki-list={standin.spki}",
     )
+
+
+@contextlib.asynccontextmanager
+async def installation(
+    standin: StandIn, store: S3Server, *, shards: int, **more_settings: str
+) -> AsyncIterator[Installation]:
+    """Run a whole installation on this stand-in (which speaks TLS) and this S3 server, with no session yet."""
     settings = {
         **store.environment(),
         "WHATSAPP_WEB_URL": f"https://{_HOST}/",
-        "CHROMIUM_EXTRA_ARGS": shlex.join(arguments),
+        "CHROMIUM_EXTRA_ARGS": shlex.join(mapping_flags(standin)),
         "LOG_FORMAT": "json",
+        **more_settings,
     }
     async with Installation.installed_on(standin, shards=shards, **settings) as made:
         yield made
