@@ -1,4 +1,7 @@
-"""How a route gets at what the app was built with: the directory of sessions, the restore jobs, the webhooks."""
+"""How a route gets at what the app was built with: the directory of sessions, the restore jobs, the webhooks.
+
+All are async: FastAPI calls any other kind of dependency in a thread.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
@@ -10,19 +13,19 @@ from daemon.api.ports import EventFeed, Restores, SessionDirectory, StoredCopies
 from daemon.api.scoped import as_seen_by, forbid_limited
 
 
-def _directory(request: Request, caller: CallerOf) -> SessionDirectory:
+async def _directory(request: Request, caller: CallerOf) -> SessionDirectory:
     return as_seen_by(cast(SessionDirectory, request.app.state.directory), caller)
 
 
 DirectoryOf = Annotated[SessionDirectory, Depends(_directory)]
 
 
-def _restores(request: Request, caller: CallerOf) -> Restores:
+async def _restores(request: Request, caller: CallerOf) -> Restores:
     forbid_limited(caller)
     return cast(Restores, request.app.state.restores)
 
 
-def _tokens(request: Request, caller: CallerOf) -> Tokens:
+async def _tokens(request: Request, caller: CallerOf) -> Tokens:
     forbid_limited(caller)
     return cast(Tokens, request.app.state.tokens)
 
@@ -32,7 +35,7 @@ TokensOf = Annotated[Tokens, Depends(_tokens)]
 Works = Callable[[], Awaitable[bool]]
 
 
-def _works(request: Request, caller: CallerOf) -> Works:
+async def _works(request: Request, caller: CallerOf) -> Works:
     tokens = cast(Tokens, request.app.state.tokens)
 
     async def works() -> bool:
@@ -47,21 +50,21 @@ WorksOf = Annotated[Works, Depends(_works)]
 RestoresOf = Annotated[Restores, Depends(_restores)]
 
 
-def _copies(request: Request) -> StoredCopies:
+async def _copies(request: Request) -> StoredCopies:
     return cast(StoredCopies, request.app.state.copies)
 
 
 CopiesOf = Annotated[StoredCopies, Depends(_copies)]
 
 
-def _feed(request: Request) -> EventFeed:
+async def _feed(request: Request) -> EventFeed:
     return cast(EventFeed, request.app.state.feed)
 
 
 FeedOf = Annotated[EventFeed, Depends(_feed)]
 
 
-def _webhooks(request: Request, caller: CallerOf) -> Webhooks:
+async def _webhooks(request: Request, caller: CallerOf) -> Webhooks:
     forbid_limited(caller)
     return cast(Webhooks, request.app.state.webhooks)
 

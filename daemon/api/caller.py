@@ -32,7 +32,7 @@ def caller_with(token: ApiToken) -> Caller:
     return Caller(name=token.token_id, scopes=token.granted, workspaces=token.workspaces)
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     # Set by the gate for every path that is not open; a route that could be reached otherwise must fail, not serve.
     return cast(Caller, request.state.caller)
 

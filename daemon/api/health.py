@@ -72,7 +72,7 @@ class StoreFailure(BaseModel):
     error: str
 
 
-def _probes(request: Request) -> Probes:
+async def _probes(request: Request) -> Probes:
     return cast(Probes, request.app.state.probes)
 
 
