@@ -118,46 +118,34 @@ class Publisher:
                 self._queue.task_done()
 
     async def _publish(self, telling: _Telling) -> None:
-        failures, added = 0, False
+        failures = 0
         while True:
             if not self._may_tell():
                 self._lose(telling)
                 return
             try:
-                if not added and not await self._add(telling):
-                    return
-                added = True
-                if telling.once:
-                    await self._stream.note_told(telling.event)
-                    self._told(telling)
+                await self._tell(telling)
                 return
             except RedisUnavailableError as error:
                 failures += 1
                 if failures == 1:
                     log.warning("events wait for Redis", waiting=self._queue.qsize() + 1, code=error.code)
-                if added:
-                    self._told(telling)
-                    return  # not remembered: at worst it is told again
                 await asyncio.sleep(_RETRY_S)
 
     def _told(self, telling: _Telling) -> None:
         if self._journal is not None and telling.on_disk:
             self._journal.told(telling.event)
 
-    async def _add(self, telling: _Telling) -> bool:
-        """Append an event if it is ours to tell and was not told before; False when it was not appended."""
+    async def _tell(self, telling: _Telling) -> None:
+        """Append an event if it is ours to tell and was not told before."""
         event = telling.event
-        may = await self._stream.may_tell(event, self.token)
-        # The answer may have taken long: once more by the clock, which needs no answer.
-        if may is False or not self._may_tell():
+        told = await self._stream.tell(event, token=self.token, once=telling.once, holds=self._may_tell)
+        if told is False:
             self._lose(telling)
-            return False
-        if may is None:
+            return
+        if told is None:
             log.debug("event told before", kind=event.kind, event_id=event.event_id)
-            self._told(telling)
-            return False
-        await self._stream.publish(event)
-        return True
+        self._told(telling)
 
     def _lose(self, telling: _Telling) -> None:
         if telling.on_disk:

@@ -209,3 +209,20 @@ async def test_what_was_told_is_not_told_again_and_a_stale_holder_tells_nothing(
         await rooms.events.note_told(event(n))
     assert await rooms.link.text.zcard(keys.told("s")) == 128
     assert await rooms.events.may_tell(event(199), 6) is None
+
+
+async def test_an_event_is_told_once_and_only_by_who_may_hold_the_session(rooms: Rooms) -> None:
+    await rooms.link.text.set(keys.token("s"), 5)
+
+    async def tell(number: int, *, token: int = 5, once: bool = True, holds: bool = True) -> bool | None:
+        return await rooms.events.tell(event(number), token=token, once=once, holds=lambda: holds)
+
+    assert await tell(1) is True
+    assert await tell(1) is None
+    assert await tell(2, token=4) is False
+    assert [await tell(3, once=False), await tell(3, once=False)] == [True, True]
+    assert await rooms.events.count() == 3
+    if rooms.link.kind == "cluster":
+        assert await tell(4, holds=False) is False
+    assert await rooms.link.text.zcard(keys.told("s")) == 1
+    assert await tell(5, token=0) is True
