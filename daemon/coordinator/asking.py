@@ -33,14 +33,25 @@ async def ask_shard(
     return await result_of(registry, record, command, timeout_s=timeout_s)
 
 
-async def give(registry: Registry, record: SessionRecord, kind: CommandKind, arguments: Mapping[str, Any]) -> Command:
+async def give(
+    registry: Registry,
+    record: SessionRecord,
+    kind: CommandKind,
+    arguments: Mapping[str, Any],
+    *,
+    shard_lives: bool | None = None,
+) -> Command:
     """Put a command into the stream of the session's shard; `result_of` waits for what becomes of it.
+
+    `shard_lives` is what is known of the shard from a moment ago; None has it looked at.
 
     Raises:
         ShardUnavailableError: nobody has begun it, and nobody will.
         RedisUnavailableError: `ids["outcome"]` is `unknown` if it may be in the stream.
     """
-    if record.shard is None or not await lives(registry, record.shard):
+    if shard_lives is None:
+        shard_lives = await lives(registry, record.shard)
+    if record.shard is None or not shard_lives:
         raise ShardUnavailableError("the session's shard is down", outcome="not_sent", **_ids(record))
     try:
         return await registry.commands.give(record.shard, kind, record.session_id, arguments)

@@ -13,7 +13,7 @@ from daemon.coordinator.drains import begin_drain, end_drain, find_shard
 from daemon.coordinator.health import Health, RedisHealth
 from daemon.coordinator.messaging import FetchedMedia, Messaging, SentMessage
 from daemon.coordinator.placer import Placer
-from daemon.coordinator.seeing import lives, see_shards
+from daemon.coordinator.seeing import check_present, lives, see_shards
 from daemon.core.clock import utc_now
 from daemon.core.errors import (
     CodeNotAvailableError,
@@ -119,8 +119,7 @@ class Directory:
             SessionNotFoundError: there is none of this id, or it is being deleted.
         """
         record = await self._registry.records.get(check_id(session_id, "session_id"))
-        if record.desired is Desired.DELETED:
-            raise SessionNotFoundError("no such session", session_id=session_id)
+        check_present(record)
         return record
 
     async def list(

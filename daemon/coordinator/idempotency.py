@@ -11,6 +11,7 @@ from daemon.core.errors import (
     RedisUnavailableError,
     SendInProgressError,
 )
+from daemon.registry.epoch import Epoch
 from daemon.registry.registry import Registry
 from daemon.registry.sends import Begun
 from daemon.sessions.sends import SendFacts, SendState, Ticket, key_digest, message_id_of
@@ -27,10 +28,12 @@ class IdempotencyKeys:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def begin(self, session_id: str, key: str, asked: str, *, wait_s: float) -> Ticket | SendFacts:
+    async def begin(
+        self, session_id: str, key: str, asked: str, *, wait_s: float, epoch: Epoch | None
+    ) -> Ticket | SendFacts:
         """Return the right to try for `wait_s`; or, when the message went out before, what is known of it.
 
-        `asked` is the fingerprint of the message.
+        `asked` is the fingerprint of the message, `epoch` that of the look at the session, if it told it.
 
         Raises:
             SendInProgressError: another request tries it right now.
@@ -44,7 +47,8 @@ class IdempotencyKeys:
             asked,
             message_id_of(session_id, digest, asked),
             hold_ms=round((wait_s + _HOLD_MARGIN_S) * 1000),
-            doubtful=self._registry.sends.forgets(await self._registry.epochs.read()),
+            doubtful=self._registry.sends.forgets(epoch or await self._registry.epochs.read()),
+            noted=epoch is not None,
         )
         if begun.said is Begun.OTHER:
             raise IdempotencyKeyReusedError(

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from daemon.coordinator.asking import ask_shard, give, result_of
 from daemon.coordinator.idempotency import IdempotencyKeys
+from daemon.coordinator.seeing import check_present
 from daemon.core.errors import (
     BlazzError,
     MediaNotFoundError,
@@ -22,8 +23,10 @@ from daemon.core.errors import (
     SessionNotFoundError,
     UnavailableError,
 )
+from daemon.core.ids import check_id
 from daemon.core.places import Places
 from daemon.core.sections import SendSettings
+from daemon.registry.looks import Look
 from daemon.registry.registry import Registry
 from daemon.sessions.commands import Command, CommandKind
 from daemon.sessions.outgoing import Content, Media, Outgoing, outgoing_to_arguments
@@ -110,24 +113,25 @@ class Messaging:
                 await self._hold_place(session_id, key, held)
             async with self._in_order(session_id):
                 asked = fingerprint({"to": to, "reply_to": reply_to, "content": asdict(content) | {"upload": None}})
-                record, ticket = await self._begin(session_id, key, asked, seen, wait_s)
+                look, ticket = await self._begin(session_id, key, asked, seen, wait_s)
                 if isinstance(ticket, SendFacts):
                     return _sent_before(ticket)
                 message_id = ticket.message_id if ticket else new_message_id()
                 message = Outgoing(to=to, message_id=message_id, content=content, reply_to=reply_to)
                 try:
-                    command = await self._give(record, message, body, ticket, held)
+                    command = await self._give(look, message, body, ticket, held)
                 except BlazzError as error:
                     await self._keys.failed(session_id, message_id, ticket, error)
                     raise
             try:
-                result = await result_of(self._registry, record, command, timeout_s=wait_s)
+                result = await result_of(self._registry, look.record, command, timeout_s=wait_s)
             except BlazzError as error:
                 await self._keys.failed(session_id, message_id, ticket, error)
                 raise
         sent = SentMessage(message_id=result["message_id"], ack=result["ack"], timestamp=result["timestamp"])
-        # The shard wrote this, too, unless Redis did not take it then.
-        await self._keys.settle(session_id, ticket, _facts_of(sent, message))
+        if not result.get("noted"):
+            # The shard could not write it under the key.
+            await self._keys.settle(session_id, ticket, _facts_of(sent, message))
         return sent
 
     async def _hold_place(self, session_id: str, key: str | None, held: contextlib.AsyncExitStack) -> None:
@@ -141,14 +145,17 @@ class Messaging:
 
     async def _begin(
         self, session_id: str, key: str | None, asked: str, seen: Callable[[SessionRecord], bool], wait_s: float
-    ) -> tuple[SessionRecord, Ticket | SendFacts | None]:
+    ) -> tuple[Look, Ticket | SendFacts | None]:
         """Return the session, and what its key says."""
         try:
-            record = await self._find(session_id)
-            if not seen(record):
+            look = await self._registry.looks.look(check_id(session_id, "session_id"), keyed=key is not None)
+            check_present(look.record)
+            if not seen(look.record):
                 # Certain, whatever the key: it is not the caller's to know how others use it.
                 raise SessionNotFoundError("no such session", session_id=session_id, outcome=SendState.NOT_SENT)
-            return record, await self._keys.begin(session_id, key, asked, wait_s=wait_s) if key is not None else None
+            if key is None:
+                return look, None
+            return look, await self._keys.begin(session_id, key, asked, wait_s=wait_s, epoch=look.epoch)
         except BlazzError as error:
             await self._keys.refused(session_id, key, error)
             raise
@@ -163,13 +170,14 @@ class Messaging:
 
     async def _give(
         self,
-        record: SessionRecord,
+        look: Look,
         message: Outgoing,
         body: bytes | None,
         ticket: Ticket | None,
         held: contextlib.AsyncExitStack,
     ) -> Command:
         """Give the message to the session's shard; `held` ends what is needed until the answer is there."""
+        record = look.record
         _need_connected(record, "the session is not connected")
         if isinstance(message.content, Media) and body is not None:
             upload = await held.enter_async_context(
@@ -180,7 +188,7 @@ class Messaging:
             "message": outgoing_to_arguments(message),
             "ticket": ticket.to_arguments() if ticket else None,
         }
-        return await give(self._registry, record, CommandKind.SEND, arguments)
+        return await give(self._registry, record, CommandKind.SEND, arguments, shard_lives=look.shard_lives)
 
     @contextlib.asynccontextmanager
     async def _uploaded(self, session_id: str, body: bytes, wait_s: float) -> AsyncIterator[str]:

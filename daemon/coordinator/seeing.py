@@ -2,8 +2,11 @@
 
 import asyncio
 
+from daemon.core.errors import SessionNotFoundError
 from daemon.registry.registry import Registry
 from daemon.registry.seen import SeenShard
+from daemon.sessions.record import SessionRecord
+from daemon.sessions.states import Desired
 
 
 async def see_shards(registry: Registry) -> tuple[SeenShard, ...]:
@@ -34,8 +37,14 @@ async def lives(registry: Registry, name: str | None) -> bool:
     Raises:
         RedisUnavailableError: nobody knows.
     """
-    if name is None or not await registry.shards.alive(name):
-        return False
-    if not await registry.exits.all([name]):
-        return True
-    return any(shard.alive for shard in await see_shards(registry) if shard.name == name)
+    return name is not None and await registry.looks.lives(name)
+
+
+def check_present(record: SessionRecord) -> None:
+    """Do nothing if the session is there for callers.
+
+    Raises:
+        SessionNotFoundError: it is being deleted.
+    """
+    if record.desired is Desired.DELETED:
+        raise SessionNotFoundError("no such session", session_id=record.session_id)

@@ -5,12 +5,13 @@ epoch: both begin a new one. What was written under an older epoch may be older 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from daemon.core.ids import new_id
 from daemon.registry import keys
-from daemon.registry.link import RedisLink
+from daemon.registry.link import Call, RedisLink
 
 log = structlog.get_logger()
 
@@ -45,10 +46,17 @@ class Epochs:
             RedisUnavailableError: nobody knows.
         """
         servers = ",".join(await self._link.server_ids()) if self._link.kind == "cluster" else ""
+        script, names, args = self.question(servers)
+        return self.heard(await self._link.run(script, names, args))
+
+    def question(self, servers: str = "") -> Call:
+        """Return what `read` asks; where Redis is one server it is asked without naming `servers`."""
         known = self._known.epoch_id if self._known else ""
-        epoch_id, servers, age_ms, lost = await self._link.run(
-            "keep_epoch", [keys.EPOCH], [servers, new_id("epoch"), known]
-        )
+        return "keep_epoch", [keys.EPOCH], [servers, new_id("epoch"), known]
+
+    def heard(self, answer: Any) -> Epoch:
+        """Take the answer to `question`."""
+        epoch_id, servers, age_ms, lost = answer
         epoch = Epoch(epoch_id=str(epoch_id), servers=str(servers), age_ms=int(age_ms), lost=lost == "1")
         if self._known is not None and self._known.epoch_id != epoch.epoch_id:
             log.warning("Redis was restarted, failed over or emptied; what it says is checked", epoch=epoch.epoch_id)

@@ -84,7 +84,7 @@ class Exits:
         """
         async with self._link.asking("take an exit report"):
             stored = await self._link.text.get(keys.exit_report(report.shard))
-            whole = report.following(_parse(stored))
+            whole = report.following(report_from_text(stored))
             await self._link.text.set(keys.exit_report(report.shard), _body(whole), px=_TTL_MS)
         # After the report, so that whoever is woken finds it.
         await self._wakes.wake("shard_exit", shard=report.shard)
@@ -102,7 +102,7 @@ class Exits:
             for name in names:
                 pipe.get(keys.exit_report(name))
             answers = await pipe.execute()
-        parsed = {name: _parse(body) for name, body in zip(names, answers, strict=True)}
+        parsed = {name: report_from_text(body) for name, body in zip(names, answers, strict=True)}
         return {name: report for name, report in parsed.items() if report is not None}
 
     async def free_leases(self, session_ids: Sequence[str], holder_prefix: str) -> int:
@@ -126,7 +126,7 @@ def _body(report: ExitReport) -> str:
     return json.dumps(asdict(report) | times, separators=(",", ":"))
 
 
-def _parse(body: str | None) -> ExitReport | None:
+def report_from_text(body: str | None) -> ExitReport | None:
     """Read a report; one that cannot be read counts as none, because a report only saves waiting."""
     if not body:
         return None

@@ -20,10 +20,18 @@ from daemon.registry.clients import close_client, make_client
 
 _LUA = Path(__file__).parent / "lua"
 
+Call = tuple[str, Sequence[str], Sequence[str | int]]
+"""A script by its name, with its keys and its arguments."""
+
 
 @cache
 def _script_text(name: str) -> str:
     return (_LUA / f"{name}.lua").read_text()
+
+
+@cache
+def _script_sha(name: str) -> str:
+    return hashlib.sha1(_script_text(name).encode(), usedforsecurity=False).hexdigest()
 
 
 def _away(what: str, error: Exception) -> RedisUnavailableError:
@@ -128,6 +136,30 @@ class RedisLink:
         async with self.asking(what):
             script = self.text.register_script(_script_text("together"))
             await script(keys=sorted({str(command[1]) for command in commands}), args=words)
+
+    async def ask(self, what: str, commands: Sequence[Sequence[str | int]], calls: Sequence[Call] = ()) -> list[Any]:
+        """Run commands, and then scripts, in one round trip (to each master of a cluster); results in that order.
+
+        They do not run as one. Everything may run twice, so all of it must be safe to repeat.
+
+        Raises:
+            RedisUnavailableError: some may have run.
+        """
+        async with self.asking(what):
+            try:
+                return await self._ask(commands, calls)
+            except NoScriptError:
+                for script in {name for name, _, _ in calls}:
+                    await self.text.script_load(_script_text(script))
+                return await self._ask(commands, calls)
+
+    async def _ask(self, commands: Sequence[Sequence[str | int]], calls: Sequence[Call]) -> list[Any]:
+        pipe = self.text.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        for script, keys, args in calls:
+            pipe.execute_command("EVALSHA", _script_sha(script), len(keys), *keys, *args)
+        return list(await pipe.execute())
 
     async def run_many(self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[Any]:
         """Run one script for many sessions in one round trip (to each master of a cluster); results in that order.

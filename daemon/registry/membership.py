@@ -92,7 +92,7 @@ class Membership:
                 pipe.get(keys.heartbeat(name))
             answers = await pipe.execute() if names else []
         return tuple(
-            ShardView(name=name, heartbeat=_parse(body) if body else None)
+            ShardView(name=name, heartbeat=heartbeat_from_text(body) if body else None)
             for name, body in zip(names, answers, strict=True)
         )
 
@@ -110,7 +110,8 @@ class Membership:
 _FIELDS = frozenset(field.name for field in fields(Heartbeat))
 
 
-def _parse(body: str) -> Heartbeat:
+def heartbeat_from_text(body: str) -> Heartbeat:
+    """Return a heartbeat as it is stored."""
     # Shards of older and newer versions beat as well: what they do not say has a default, what we do not know is left.
     raw = {name: value for name, value in json.loads(body).items() if name in _FIELDS}
     return Heartbeat(**(raw | {"started_at": parse_iso(raw["started_at"]), "at": parse_iso(raw["at"])}))

@@ -14,6 +14,7 @@ from daemon.registry.incarnations import Incarnations
 from daemon.registry.jobs import Jobs
 from daemon.registry.leases import Leases
 from daemon.registry.link import RedisLink
+from daemon.registry.looks import Looks
 from daemon.registry.membership import Membership
 from daemon.registry.outbox import Outbox
 from daemon.registry.parked import Parked
@@ -45,6 +46,7 @@ class Registry:
         self.dead_letters = DeadLetters(self.link)
         self.jobs = Jobs(self.link)
         self.sends = Sends(self.link, keep_ms=settings.send.idempotency_ms)
+        self.looks = Looks(self.link, self.epochs, self.sends)
         self.event_log = EventLog(self.link)
         self.tokens = Tokens(self.link)
         self.uploads = Uploads(self.link)

@@ -11,7 +11,7 @@ from typing import Any
 from daemon.core.ids import new_id
 from daemon.registry import keys
 from daemon.registry.epoch import Epoch
-from daemon.registry.link import RedisLink
+from daemon.registry.link import Call, RedisLink
 from daemon.sessions.sends import SendFacts, SendState, Ticket
 
 _EXPIRED_MAX = 100
@@ -61,18 +61,20 @@ class Sends:
         *,
         hold_ms: int,
         doubtful: bool = False,
+        noted: bool = False,
     ) -> Begin:
         """Get the right to try. `key` is a digest, `asked` the fingerprint, `hold_ms` how long a try may take.
 
         A try that nobody settled in `hold_ms` may be repeated: nobody knows what became of it. `doubtful` says that
-        a key that is not known may have been lost, as `forgets` tells.
+        a key that is not known may have been lost, as `forgets` tells; `noted` that `note` was run a moment ago.
 
         Raises:
             RedisUnavailableError: nothing may be sent; the key may be held for `hold_ms`.
         """
         attempt = new_id("try")
         # First: a session without keys is found and struck off, a key of a session that is not noted never would be.
-        await self._link.run("note_sender", [keys.SENDERS], [session_id, self._keep_ms, _NOTED_FOR_MS])
+        if not noted:
+            await self._link.run(*self.note(session_id))
         answer = await self._link.run(
             "begin_send",
             [keys.send(session_id, key), keys.sends(session_id)],
@@ -98,6 +100,10 @@ class Sends:
                 return Begin(said=Begun.BUSY, wait_ms=int(answer[2]))
         ticket = Ticket(key=key, attempt=attempt, message_id=known["message_id"], doubtful=known["doubtful"] == "1")
         return Begin(said=Begun.TRY, ticket=ticket)
+
+    def note(self, session_id: str) -> Call:
+        """Return what notes a session as one that is about to have a key. Safe to repeat, and for nothing."""
+        return "note_sender", [keys.SENDERS], [session_id, self._keep_ms, _NOTED_FOR_MS]
 
     def forgets(self, epoch: Epoch) -> bool:
         """Whether a key that is not known may have been used all the same: Redis may have lost it since."""

@@ -116,8 +116,8 @@ class Orders:
             body = await self._uploaded(command.session_id, message.content)
         await self._notes.touch()
         sent = await self._page.send(message, body=body)
-        await self._settle(command, sent)
-        return {"message_id": sent.message_id, "ack": sent.ack, "timestamp": sent.timestamp}
+        noted = await self._settle(command, sent)
+        return {"message_id": sent.message_id, "ack": sent.ack, "timestamp": sent.timestamp, "noted": noted}
 
     async def _uploaded(self, session_id: str, media: Media) -> bytes:
         body = await self._registry.uploads.get(session_id, media.upload)
@@ -125,10 +125,13 @@ class Orders:
             raise ActionFailedError("the file is no longer in Redis", hint="send it again")
         return body
 
-    async def _settle(self, command: Command, sent: SentMessage) -> None:
-        """Note that a message of a key went out, also for when nobody waits for the answer any more."""
+    async def _settle(self, command: Command, sent: SentMessage) -> bool:
+        """Note that a message of a key went out, also for when nobody waits for the answer any more.
+
+        Return whether nothing is left to note.
+        """
         if command.arguments.get("ticket") is None:
-            return
+            return True
         ticket = Ticket.from_arguments(command.arguments["ticket"])
         facts = SendFacts(
             state=SendState.SENT,
@@ -141,6 +144,8 @@ class Orders:
             await self._registry.sends.settle(command.session_id, ticket, facts)
         except RedisUnavailableError as error:
             log.warning("a sent message is not noted under its key", code=error.code, message_id=sent.message_id)
+            return False
+        return True
 
     async def _get_media(self, command: Command) -> Mapping[str, Any]:
         message_id = str(command.arguments["message_id"])
