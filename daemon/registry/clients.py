@@ -18,16 +18,17 @@ _KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCN
 
 
 def make_client(
-    address: RedisAddress, *, timeout_s: float, decode: bool, blocking: bool = False
+    address: RedisAddress, *, timeout_s: float, decode: bool
 ) -> Any:  # redis-py types every answer as `bytes | str`, whatever decode_responses says
-    """Return a client. `timeout_s` limits the wait for one answer, except of reads that wait (`blocking`).
+    """Return a client whose calls `RedisLink.asking` limits to `timeout_s`, with a part of it for each host.
 
-    redis-py asks one host after another, so each gets a part of the time only: one that is dead must not use it up. Its
-    health checks are off: with a Redis that hangs they connect, ask, and connect again within each other, without end.
+    redis-py asks one host after another, and one that is dead must not use up the time. Its own limit for an answer is
+    off: it would always come after ours, and costs a task for each call. So are its health checks: with a Redis that
+    hangs they connect, ask, and connect again within each other, without end.
     """
     common: dict[str, Any] = {
         "socket_connect_timeout": timeout_s / (1 + len(address.hosts)),
-        "socket_timeout": None if blocking else timeout_s,
+        "socket_timeout": None,
         "decode_responses": decode,
         "health_check_interval": 0,
         # Once, as a connection that stood idle may be gone; on a cluster once more, as it finds the next master so.

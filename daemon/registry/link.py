@@ -57,7 +57,7 @@ class RedisLink:
         self._limit_s = limit_s = settings.timeout_s
         self.text = make_client(address, timeout_s=limit_s, decode=True)
         self.binary = make_client(address, timeout_s=limit_s, decode=False)
-        self.blocking = make_client(address, timeout_s=limit_s, decode=True, blocking=True)
+        self.blocking = make_client(address, timeout_s=limit_s, decode=True)
 
     async def __aenter__(self) -> Self:
         return self
