@@ -30,7 +30,7 @@ from bench.form import Run, bench
 from bench.outcome import Outcome
 from bench.processes import COORDINATOR, REDIS
 from bench.report import Chart, Report, Spread, Table, Target
-from bench.restore import SYNC_MS, Installation, installation
+from bench.restore import SYNC_MS, Installation, installation, on_disk_or_tmpfs, profiles_in
 from bench.wwebjs import WAYS, ArchiveTime, Peer, Way, install_packages
 from tests.servers.s3 import r2local_server
 from tests.standin import StandIn
@@ -81,27 +81,35 @@ class Archives:
     "--all", "uncapped", is_flag=True,
     help=f"As documented with more than {_FULL_CHROMIUM_SESSIONS} sessions, too: 100 take 13.5 GB.",
 )  # fmt: skip
+@on_disk_or_tmpfs
 async def main(
-    run: Run, *, sessions: int, repeats: int, chosen: tuple[str, ...], patience_s: float, uncapped: bool
+    run: Run,
+    *,
+    sessions: int,
+    repeats: int,
+    chosen: tuple[str, ...],
+    patience_s: float,
+    uncapped: bool,
+    tmpfs: bool,
 ) -> Report:
     """Restore the same sessions from the same bucket by turns, with our daemon and with whatsapp-web.js."""
     plan = _plan(run, sessions, repeats, chosen, patience_s, uncapped)
     await install_packages(run.say)
     found: list[Outcome] = []
-    with r2local_server() as store:
+    with profiles_in(run, tmpfs=tmpfs) as work, r2local_server() as store:
         async with (
             StandIn(tls=True, ref_ttl_ms=60_000) as standin,
-            installation(standin, store, shards=_SHARDS, SHARD_GRACE_MS=str(_KEPT_MS)) as ours,
+            installation(standin, store, shards=_SHARDS, profiles=work / "ours", SHARD_GRACE_MS=str(_KEPT_MS)) as ours,
         ):
             with run.progress(f"link {plan.sessions} sessions", 1):
                 await ours.grow(plan.sessions)
                 await _stop_shards(ours)
             standin.options.change({"sync_ms": SYNC_MS})
-            peer = Peer(work=run.work / "peer", s3=store, standin=standin, sessions=ours.sessions, phones=ours.phones())
+            peer = Peer(work=work / "peer", s3=store, standin=standin, sessions=ours.sessions, phones=ours.phones())
             profiles = _profiles(ours)
             with run.progress("store the sessions with RemoteAuth", 1):
                 await peer.store(profiles)
-            archives = await _time_archives(run, profiles, peer)
+            archives = await _time_archives(run, work, profiles, peer)
             await _restore_by_turns(run, plan, ours, peer, found)
     return _report(plan, found, archives)
 
@@ -121,15 +129,15 @@ async def _stop_shards(ours: Installation) -> None:
 
 def _profiles(ours: Installation) -> dict[str, Path]:
     """Return where the profile of each session is; complete while the shards are stopped."""
-    found = {path.name: path for path in ours.house.home.var.glob("profiles/*/sessions/*")}
+    found = {path.name: path for path in ours.profile_root.glob("*/sessions/*")}
     return {session: found[session] for session in ours.sessions}
 
 
-async def _time_archives(run: Run, profiles: dict[str, Path], peer: Peer) -> Archives:
+async def _time_archives(run: Run, work: Path, profiles: dict[str, Path], peer: Peer) -> Archives:
     with run.progress("time the archives", 2) as advance:
         theirs = await peer.archive(profiles)
         advance()
-        own = await asyncio.to_thread(time_archives, profiles, run.work / "archives")
+        own = await asyncio.to_thread(time_archives, profiles, work / "archives")
         advance()
     return Archives(sessions=len(profiles), ours=own, theirs=theirs)
 

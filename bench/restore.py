@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import os
 import shlex
-import shutil
 import statistics
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +36,7 @@ from tests.standin import StandIn
 SYNC_MS = 1500
 """The stand-in's own time between log-in and usable page, which needs no processor; part of every number."""
 TIERS = ("r2", "redis", "mixed")
+_TMPFS = Path("/dev/shm")
 _HOST = "web.whatsapp.com"
 _LIMIT_S = 300.0
 _LOOK_S = 0.2
@@ -44,6 +46,9 @@ GROWTH = {"chromium": (20, 50, 100, 150), "simulated": (300, 1000, 3000)}
 
 class Installation(Fleet):
     """An installation whose sessions lose their profiles and come back."""
+
+    profile_root: Path
+    _wiped = 0
 
     async def grow(self, count: int) -> None:
         """Link so many further sessions; the stand-in's time to sync is not waited for."""
@@ -78,8 +83,11 @@ class Installation(Fleet):
         return used
 
     async def _wipe(self, tier: str) -> None:
-        for sessions in self.house.home.root.glob("var/profiles/*/sessions"):
-            await asyncio.to_thread(shutil.rmtree, sessions)
+        # Moved and not removed, which is the same to the daemon: for minutes after very many files were removed, ext4
+        # without a journal takes long to make new ones, and a fresh machine has removed none.
+        for sessions in self.profile_root.glob("*/sessions"):
+            self._wiped += 1
+            sessions.rename(self.profile_root / f"wiped-{self._wiped}")
         without = {"r2": self.sessions, "redis": [], "mixed": self.sessions[::2]}[tier]
         if without:
             async with redis.Redis(unix_socket_path=str(self.house.home.root / "var/run/redis.sock")) as client:
@@ -124,9 +132,14 @@ def mapping_flags(standin: StandIn) -> tuple[str, str]:
 
 @contextlib.asynccontextmanager
 async def installation(
-    standin: StandIn, store: S3Server, *, shards: int, **more_settings: str
+    standin: StandIn, store: S3Server, *, shards: int, profiles: Path | None = None, **more_settings: str
 ) -> AsyncIterator[Installation]:
-    """Run a whole installation on this stand-in (which speaks TLS) and this S3 server, with no session yet."""
+    """Run a whole installation on this stand-in (which speaks TLS) and this S3 server, with no session yet.
+
+    `profiles` is a directory for them; without one they lie below the installation.
+    """
+    if profiles is not None:
+        more_settings |= {"PROFILE_ROOT": str(profiles)}
     settings = {
         **store.environment(),
         "WHATSAPP_WEB_URL": f"https://{_HOST}/",
@@ -135,7 +148,23 @@ async def installation(
         **more_settings,
     }
     async with Installation.installed_on(standin, shards=shards, **settings) as made:
+        made.profile_root = profiles or made.house.home.var / "profiles"
         yield made
+
+
+def on_disk_or_tmpfs(command: Any) -> Any:
+    """Give a bench the option --tmpfs."""
+    return click.option("--tmpfs/--disk", default=True, help="Where profiles lie.  [default: tmpfs]")(command)
+
+
+@contextlib.contextmanager
+def profiles_in(run: Run, *, tmpfs: bool) -> Iterator[Path]:
+    """Give a directory for profiles, in memory or where the run writes."""
+    if not tmpfs:
+        yield run.work / "profiles"
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=_TMPFS) as folder:
+        yield Path(folder)
 
 
 @bench(title="How fast are all sessions back from wiped profiles?", limit_s=5400)
@@ -143,25 +172,32 @@ async def installation(
 @click.option("--tier", default="r2", show_default=True, type=click.Choice(TIERS), help="Where their copies are.")
 @click.option("--shards", default=2, show_default=True, type=click.IntRange(1, 16))
 @click.option("--engine", default="chromium", show_default=True, type=click.Choice(["chromium", "simulated"]))
+@on_disk_or_tmpfs
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 20), help="After one that warms up.")
 @click.option("--growth", is_flag=True, help="Measure also with 20, 50, 100, 150 (simulated: 300, 1000, 3000).")
-async def main(run: Run, *, sessions: int, tier: str, shards: int, engine: str, repeats: int, growth: bool) -> Report:
+async def main(
+    run: Run, *, sessions: int, tier: str, shards: int, engine: str, tmpfs: bool, repeats: int, growth: bool
+) -> Report:
     """From wiped profiles to all connected, by the real daemon; with --engine simulated, all of it but the browsers."""
     if run.quick:
         sessions, repeats, growth = min(sessions, 3), 1, False
     sizes = sorted({*GROWTH[engine], sessions}) if growth else [sessions]
     simulated = engine == "simulated"
-    measure = restore_simulated if simulated else _restore_real
-    found = await measure(run, sizes, tier=tier, shards=shards, repeats=repeats)
+    with profiles_in(run, tmpfs=tmpfs) as profiles:
+        measure = restore_simulated if simulated else _restore_real
+        found = await measure(run, sizes, tier=tier, shards=shards, repeats=repeats, profiles=profiles)
     return _report(found, sessions, tier, simulated=simulated)
 
 
 async def _restore_real(
-    run: Run, sizes: Sequence[int], *, tier: str, shards: int, repeats: int
+    run: Run, sizes: Sequence[int], *, tier: str, shards: int, repeats: int, profiles: Path
 ) -> dict[int, list[Restored]]:
     found: dict[int, list[Restored]] = {}
     with r2local_server() as store:
-        async with StandIn(tls=True, ref_ttl_ms=60_000) as standin, installation(standin, store, shards=shards) as made:
+        async with (
+            StandIn(tls=True, ref_ttl_ms=60_000) as standin,
+            installation(standin, store, shards=shards, profiles=profiles) as made,
+        ):
             for size in sizes:
                 found[size] = await _measure(run, made, size, tier, repeats)
     return found

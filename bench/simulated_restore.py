@@ -23,13 +23,13 @@ _LIMIT_S = 1200.0
 
 
 async def restore_simulated(
-    run: Run, sizes: Sequence[int], *, tier: str, shards: int, repeats: int
+    run: Run, sizes: Sequence[int], *, tier: str, shards: int, repeats: int, profiles: Path
 ) -> dict[int, list[Restored]]:
     """Restore so many sessions again and again; all is real but the browsers, whose pages are connected at once."""
     found: dict[int, list[Restored]] = {}
-    with servers(run.work, shards, LOG_FORMAT="json"):
+    with servers(run.work, shards, LOG_FORMAT="json", PROFILE_ROOT=str(profiles)):
         registry = Registry(load_settings())
-        crowd = _Crowd(run, registry, shards)
+        crowd = _Crowd(run, registry, shards, profiles)
         try:
             with child("daemon", log=None):
                 for before, size in zip((0, *sizes), sizes, strict=False):
@@ -44,8 +44,9 @@ async def restore_simulated(
 class _Crowd:
     """Shards, each a process of its own, whose sessions have no browsers."""
 
-    def __init__(self, run: Run, registry: Registry, shards: int) -> None:
+    def __init__(self, run: Run, registry: Registry, shards: int, profiles: Path) -> None:
         self._run = run
+        self._profiles = profiles
         self._registry = registry
         self._names = [f"shard_{number:02d}" for number in range(shards)]
         self._sessions: list[str] = []
@@ -95,7 +96,7 @@ class _Crowd:
             yield processes
 
     async def _wipe(self, tier: str) -> None:
-        for sessions in self._run.work.glob("profiles/*/sessions"):
+        for sessions in self._profiles.glob("*/sessions"):
             await asyncio.to_thread(shutil.rmtree, sessions)
         without = {"r2": self._sessions, "redis": [], "mixed": self._sessions[::2]}[tier]
         if without:
