@@ -31,21 +31,30 @@ _END_S = 90.0
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One bench of the suite. `arguments` are those of a full run; a quick one has none but --quick."""
+    """One bench of the suite. `arguments` are those of a full run; a quick one has only `always` and --quick."""
 
     name: str
     arguments: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
     module: str = ""
     """Where it is, if not in bench/."""
 
     def command(self, to: Path, *, quick: bool) -> list[str]:
         """Return what runs it and writes what it found to `to`."""
         arguments = ("--quick",) if quick else self.arguments
-        return [sys.executable, "-m", self.module or f"bench.{self.name}", "--json", str(to), *arguments]
+        module = self.module or f"bench.{self.name}"
+        return [sys.executable, "-m", module, "--json", str(to), *self.always, *arguments]
 
 
 SUITE = (
     Part(name="restore", arguments=("--sessions", "100", "--tier", "r2", "--growth")),
+    Part(name="restore_disk", module="bench.restore", always=("--disk",), arguments=("--repeats", "1")),
+    Part(
+        name="restore_simulated",
+        module="bench.restore",
+        always=("--engine", "simulated"),
+        arguments=("--sessions", "3000", "--growth", "--repeats", "1"),
+    ),
     Part(name="peers", arguments=("--sessions", "20")),
     Part(name="archive"),
     Part(name="density", arguments=("--minutes", "2")),

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +35,10 @@ class Usage:
 
 def kinds_of(house: House) -> dict[int, str]:
     """Return what each living process of an installation is, by its id."""
-    found = _chromiums(str(house.home.root))
+    processes = house.processes()
+    found = _chromiums({process.pid for process in processes})
     named = {house.pid(name): kind for name, kind in _programs(house).items()}
-    for process in house.processes():
+    for process in processes:
         if process.pid not in found:
             found[process.pid] = named.get(process.pid) or _kind_by_command(process)
     return found
@@ -68,11 +70,11 @@ def _kind_by_command(process: psutil.Process) -> str:
     return GUARD if "shards.guard" in command_line(process.pid) else REST
 
 
-def _chromiums(root: str) -> dict[int, str]:
-    """Return Chromium's processes: whatever is in the process group of one whose profile is below `root`."""
+def _chromiums(pids: Collection[int]) -> dict[int, str]:
+    """Return Chromium's processes: whatever is in the process group of one of these that has a profile."""
     found = {}
     for leader, members in all_groups().items():
-        if f"--user-data-dir={root}" in command_line(leader):
+        if leader in pids and "--user-data-dir=" in command_line(leader):
             found |= {member.pid: CHROMIUM + _chromium_kind(member.pid) for member in members}
     return found
 

@@ -178,9 +178,9 @@ def profiles_in(run: Run, *, tmpfs: bool) -> Iterator[Path]:
 async def main(
     run: Run, *, sessions: int, tier: str, shards: int, engine: str, tmpfs: bool, repeats: int, growth: bool
 ) -> Report:
-    """From wiped profiles to all connected, by the real daemon; with --engine simulated, all of it but the browsers."""
+    """From wiped profiles to all connected, by the real daemon; simulated is all of it but the browsers."""
     if run.quick:
-        sessions, repeats, growth = min(sessions, 3), 1, False
+        sessions, repeats, growth = min(sessions, 2), 1, False
     sizes = sorted({*GROWTH[engine], sessions}) if growth else [sessions]
     simulated = engine == "simulated"
     with profiles_in(run, tmpfs=tmpfs) as profiles:

@@ -12,15 +12,17 @@ from functools import partial
 
 import structlog
 
+from daemon.core.clock import mono_s
 from shards.admission.episode import Episode
 from shards.admission.host_slots import HostSlot, HostSlots
 from shards.admission.order import Waiting, next_to_start
-from shards.admission.rules import HostReading, StartLimits, allowed_starts
+from shards.admission.rules import Allowed, HostReading, StartLimits, allowed_starts
 
 log = structlog.get_logger()
 
 _LOOK_S = (0.02, 0.06)
 _BETWEEN_TWO_S = (0.0, 0.01)
+_SHOWS_AFTER_S = 0.5
 
 
 class Slot:
@@ -57,6 +59,7 @@ class Admission:
         self._queue: dict[Waiting, asyncio.Future[Slot]] = {}
         self._arrivals = 0
         self._admitted = 0
+        self._admitted_mono_s = float("-inf")
         self._active = 0
         self._looking: asyncio.Task[None] | None = None
         self._episode = Episode(limits)
@@ -121,7 +124,7 @@ class Admission:
         if not self._queue or self._active >= self._parallel_starts:
             return False
         reading = self._read()
-        allowed = allowed_starts(reading, self._limits)
+        allowed = self._without_bursts(allowed_starts(reading, self._limits))
         held = self._take(allowed.starts)
         if held is None:
             if allowed.shortage is not None:
@@ -135,9 +138,16 @@ class Admission:
             held.leave()
             return True
         self._admitted += 1
+        self._admitted_mono_s = mono_s()
         self._active += 1
         turn.set_result(Slot(partial(self._left, held)))
         return True
+
+    def _without_bursts(self, allowed: Allowed) -> Allowed:
+        """Allow more than a busy host may have only one by one: each start shows only after a moment what it takes."""
+        if allowed.starts > self._limits.busy_starts and mono_s() - self._admitted_mono_s < _SHOWS_AFTER_S:
+            return Allowed(starts=self._limits.busy_starts)
+        return allowed
 
     def _take(self, at_most: int) -> HostSlot | None:
         """Take a slot of the host. Without working files only this shard's own starts count: better than no start."""

@@ -5,12 +5,16 @@ Cheap enough to be read many times a second.
 
 import contextlib
 import os
+from collections import deque
 from pathlib import Path
 
 import psutil
 
+from daemon.core.clock import mono_s
+
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _PRESSURE = Path("/proc/pressure/cpu")
+_LATELY_S = 0.5
 
 
 class Host:
@@ -25,6 +29,9 @@ class Host:
         limits = [limit for group in self._memory_groups if (limit := group.limit_bytes()) is not None]
         self.memory_bytes = min([psutil.virtual_memory().total, *limits])
         """Memory that this process, its neighbours in the container included, may use."""
+        self._waits: deque[tuple[float, int]] = deque()
+        """When the kernel was asked for how long some task has waited (s), and what it said (us)."""
+        self.cpu_waited_lately()
 
     def available_bytes(self) -> int:
         """Return how much memory can still be had."""
@@ -38,6 +45,20 @@ class Host:
             return float(_PRESSURE.read_text().split("avg10=", 1)[1].split(maxsplit=1)[0]) / 100
         except (OSError, IndexError, ValueError):
             return 1.0
+
+    def cpu_waited_lately(self) -> float:
+        """Return the same share since the call before the last half second, or since this was made; 1 if not told."""
+        try:
+            waited_us = int(_PRESSURE.read_text().split("total=", 1)[1].split(maxsplit=1)[0])
+        except (OSError, IndexError, ValueError):
+            return 1.0
+        now = (mono_s(), waited_us)
+        while len(self._waits) > 1 and now[0] - self._waits[1][0] >= _LATELY_S:
+            self._waits.popleft()
+        self._waits.append(now)
+        began_mono_s, before_us = self._waits[0]
+        passed_us = (now[0] - began_mono_s) * 1_000_000
+        return min(1.0, (waited_us - before_us) / passed_us) if passed_us > 0 else 0.0
 
     def load_per_cpu(self) -> float:
         """Return how many tasks ran or wanted to, for each CPU of the machine, averaged over a minute."""

@@ -18,6 +18,10 @@ class StartLimits:
     host_parallel_starts: int
     session_memory_bytes: int
     min_free_memory_bytes: int
+    busy_share: float = 0.5
+    """From this share of time on in which some task waits for a CPU, more starts at once only make each dearer."""
+    busy_starts: int = 256
+    """How many may be under way then. While pages wait for the network, and the CPUs rest, all are allowed."""
     waited_share: float = 0.9
     """From this share of time on in which some task waits for a CPU; the starts alone come near it, so it is not
     enough: the queue for the CPUs must be long as well."""
@@ -41,6 +45,8 @@ class HostReading:
     """Tasks that run or want to, for each CPU, averaged over a minute."""
     loop_lag_ms: float
     """Largest delay of this shard's event loop of late."""
+    cpu_waited_lately: float = 0.0
+    """As `cpu_waited_share`, of the last half second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +69,12 @@ def allowed_starts(reading: HostReading, limits: StartLimits) -> Allowed:
         return Allowed(starts=0, shortage=Shortage.MEMORY)
     if is_saturated(reading, limits):
         return Allowed(starts=min(limits.saturated_starts, by_memory), shortage=Shortage.CPU)
-    if by_memory < limits.host_parallel_starts:
+    starts = limits.host_parallel_starts
+    if reading.cpu_waited_lately >= limits.busy_share:
+        starts = min(starts, limits.busy_starts)
+    if by_memory < starts:
         return Allowed(starts=by_memory, shortage=Shortage.MEMORY)
-    return Allowed(starts=limits.host_parallel_starts)
+    return Allowed(starts=starts)
 
 
 def is_saturated(reading: HostReading, limits: StartLimits) -> bool:

@@ -15,7 +15,7 @@ def redis_server(*options: str) -> Iterator[str]:
     binary = shutil.which("redis-server")
     assert binary is not None, "redis-server is not installed: run bin/setup --tests"
     # Short, because a socket's path may have 107 bytes only.
-    with tempfile.TemporaryDirectory(prefix="rd-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="rd-") as folder:
         socket = Path(folder, "r.sock")
         command = [binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder,
                    "--save", "", "--appendonly", "no", "--loglevel", "notice", *options]  # fmt: skip

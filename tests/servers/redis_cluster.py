@@ -98,7 +98,7 @@ def redis_cluster(*, masters: int = 3, replicas: bool = False) -> Iterator[Clust
     count = masters * (2 if replicas else 1)
     # As many again for the nodes' bus: the default, the port plus 10000, may be a client's at that moment.
     first = free_ports(2 * count)
-    with tempfile.TemporaryDirectory(prefix="rc-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="rc-") as folder:
         cluster = Cluster(list(range(first, first + count)), masters)
         try:
             cluster.start(Path(folder))

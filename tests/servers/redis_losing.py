@@ -67,7 +67,7 @@ class LosingRedis:
 @contextlib.contextmanager
 def losing_redis() -> Iterator[LosingRedis]:
     """Run one."""
-    with tempfile.TemporaryDirectory(prefix="rl-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="rl-") as folder:
         server = LosingRedis(Path(folder))
         server.start()
         try:

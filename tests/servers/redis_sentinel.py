@@ -96,7 +96,7 @@ def _until(what: str, probe: Callable[[], bool]) -> None:
 @contextlib.contextmanager
 def redis_sentinel() -> Iterator[Watched]:
     """Run them."""
-    with tempfile.TemporaryDirectory(prefix="rs-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="rs-") as folder:
         watched = Watched(free_ports(5))
         try:
             watched.start(Path(folder))

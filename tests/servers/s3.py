@@ -54,7 +54,7 @@ class S3Server:
 def swift_server() -> Iterator[S3Server]:
     """Run OpenStack Swift with its S3 front end, as `bin/up` does."""
     access_key, secret_key = "blazz:tests", "secretkeyofthetests0"
-    with tempfile.TemporaryDirectory(prefix="swift-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="swift-") as folder:
 
         @contextlib.contextmanager
         def start() -> Iterator[str]:
@@ -80,7 +80,7 @@ def r2local_server(*, tls: bool = False, buckets: Sequence[str] = (BUCKET,)) -> 
     assert (_R2LOCAL / "node_modules" / "miniflare").is_dir(), "local R2 is not installed: run bin/setup --tests"
     access_key, secret_key = "r2localaccess", "r2localsecretkey"
     env = {"S3_ACCESS_KEY": access_key, "S3_SECRET_KEY": secret_key}
-    with tempfile.TemporaryDirectory(prefix="r2-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="r2-") as folder:
         certificate = make_certificate(Path(folder)) if tls else None
         if certificate is not None:
             env |= {"TLS_CERT": str(certificate.cert), "TLS_KEY": str(certificate.key)}

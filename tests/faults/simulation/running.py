@@ -58,7 +58,7 @@ async def run_schedule(schedule: Schedule, rig: Rig) -> Verdict:
 
 
 async def _run(schedule: Schedule, rig: Rig) -> Verdict:
-    folder = Path(tempfile.mkdtemp(prefix="sim-", dir="/tmp"))  # short: a socket's path may have 107 bytes only
+    folder = Path(tempfile.mkdtemp(prefix="sim-"))  # short: a socket's path may have 107 bytes only
     world = World(schedule, folder, rig.zygote, rig.store)
     redis_url = f"unix://{world.redis.socket}"
     place = Place(data_root=folder / "asking", redis_url=redis_url, store=rig.store, archives_soon=schedule.lossy)

@@ -113,7 +113,7 @@ def _full_name(info: Mapping[str, Any]) -> str:
 @contextlib.contextmanager
 def house() -> Iterator[House]:
     """Make a home with its secrets and ports; end everything in it afterwards."""
-    root = Path(tempfile.mkdtemp(prefix="bz-", dir="/tmp"))
+    root = Path(tempfile.mkdtemp(prefix="bz-"))
     home, port = make_home(root, CHECKOUT), free_ports(5)
     made = House(home=home, port=port, environment=_environment(root, port))
     seen: list[psutil.Process] = []

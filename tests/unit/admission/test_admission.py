@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
+from shards.admission import admission
 from shards.admission.admission import Admission, Slot
 from shards.admission.host_slots import HostSlots
 from shards.admission.rules import HostReading, StartLimits
@@ -216,3 +217,16 @@ async def test_nothing_is_looked_at_while_nobody_waits(shard: Shard) -> None:
     looking = shard.admission._looking
     assert looking is not None
     await shard.until(looking.done)
+
+
+async def test_more_than_a_busy_host_may_start_come_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_SHOWS_AFTER_S", 1000.0)
+    shard = Shard(tmp_path, parallel=4, limits=replace(LIMITS, busy_starts=2))
+    shard.come("a", "b", "c")
+    looks = 20
+    await shard.until(lambda: shard.looks >= looks)
+    assert len(shard.order) == 2
+    monkeypatch.setattr(admission, "_SHOWS_AFTER_S", 0.0)
+    await shard.until(lambda: len(shard.order) == 3)
+    for session_id in ("a", "b", "c"):
+        shard.leave(session_id)

@@ -65,6 +65,30 @@ def test_pressure_is_a_share_and_a_kernel_without_it_leaves_it_to_the_load(tmp_p
     assert Host().cpu_waited_share() == 1.0
 
 
+def test_pressure_lately_is_that_since_the_call_before_the_last_half_second(tmp_path: Path, monkeypatch) -> None:
+    pressure, now_mono_s = tmp_path / "cpu", 100.0
+    monkeypatch.setattr(room, "_PRESSURE", pressure)
+    monkeypatch.setattr(room, "mono_s", lambda: now_mono_s)
+
+    def at(seconds: float, waited_us: int) -> None:
+        nonlocal now_mono_s
+        now_mono_s = seconds
+        pressure.write_text(f"some avg10=1.00 avg60=0.44 avg300=2.01 total={waited_us}\n")
+
+    at(100.0, 1_000_000)
+    host = Host()
+    at(100.2, 1_100_000)
+    assert host.cpu_waited_lately() == pytest.approx(0.5)
+    at(100.6, 1_300_000)
+    assert host.cpu_waited_lately() == pytest.approx(0.5)
+    at(100.8, 1_300_000)
+    assert host.cpu_waited_lately() == pytest.approx(0.2 / 0.6)  # since 100.2
+    at(200.0, 1_300_000)
+    assert host.cpu_waited_lately() == 0.0
+    pressure.unlink()
+    assert host.cpu_waited_lately() == 1.0
+
+
 def test_a_quota_of_one_and_a_half_cpus_is_seen(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(room, "_CGROUP_ROOT", tmp_path)
     (tmp_path / "cpu.max").write_text("max 100000\n")

@@ -1,5 +1,7 @@
 """How many may start: memory can stop starts, the CPU only slows them down."""
 
+from dataclasses import replace
+
 import pytest
 
 from daemon.core.sections import ShardSettings
@@ -90,6 +92,16 @@ def test_a_small_machine_does_not_keep_all_of_its_memory_free() -> None:
     settings = ShardSettings(_env_file=None)
     assert start_limits(settings, 800 * MB, 2).min_free_memory_bytes == 100 * MB
     assert start_limits(settings, 64 * GB, 2).min_free_memory_bytes == settings.min_free_memory_bytes
+
+
+@pytest.mark.parametrize(
+    ("waited", "memory_mb", "expected"), [(0.49, 64_000, 8), (0.5, 64_000, 3), (1.0, 64_000, 3), (1.0, 700, 2)]
+)
+def test_a_busy_host_starts_a_few_at_once(waited: float, memory_mb: int, expected: int) -> None:
+    limits = start_limits(ShardSettings(_env_file=None, HOST_PARALLEL_STARTS=8), 64 * GB, 2)
+    limits = replace(limits, session_memory_bytes=100 * MB, min_free_memory_bytes=500 * MB)
+    seen = replace(reading(memory_mb), cpu_waited_lately=waited)
+    assert allowed_starts(seen, limits).starts == expected
 
 
 @pytest.mark.parametrize(("cpus", "expected"), [(0.5, 1), (2.0, 2), (64.0, 8)])
