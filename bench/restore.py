@@ -173,24 +173,31 @@ def profiles_in(run: Run, *, tmpfs: bool) -> Iterator[Path]:
 @click.option("--shards", default=2, show_default=True, type=click.IntRange(1, 16))
 @click.option("--engine", default="chromium", show_default=True, type=click.Choice(["chromium", "simulated"]))
 @on_disk_or_tmpfs
-@click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 20), help="After one that warms up.")
-@click.option("--growth", is_flag=True, help="Measure also with 20, 50, 100, 150 (simulated: 300, 1000, 3000).")
+@click.option(
+    "--repeats",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 20),
+    help="After one that warms up.",
+)
+@click.option("--growth", is_flag=True, help="Also with 20, 50, 100, 150 (simulated: 300, 1000, 3000), once each.")
 async def main(
     run: Run, *, sessions: int, tier: str, shards: int, engine: str, tmpfs: bool, repeats: int, growth: bool
 ) -> Report:
     """From wiped profiles to all connected, by the real daemon; simulated is all of it but the browsers."""
     if run.quick:
         sessions, repeats, growth = min(sessions, 2), 1, False
-    sizes = sorted({*GROWTH[engine], sessions}) if growth else [sessions]
+    others = dict.fromkeys(GROWTH[engine], 1) if growth else {}
+    sizes = dict(sorted((others | {sessions: repeats}).items()))
     simulated = engine == "simulated"
     with profiles_in(run, tmpfs=tmpfs) as profiles:
         measure = restore_simulated if simulated else _restore_real
-        found = await measure(run, sizes, tier=tier, shards=shards, repeats=repeats, profiles=profiles)
+        found = await measure(run, sizes, tier=tier, shards=shards, profiles=profiles)
     return _report(found, sessions, tier, simulated=simulated)
 
 
 async def _restore_real(
-    run: Run, sizes: Sequence[int], *, tier: str, shards: int, repeats: int, profiles: Path
+    run: Run, sizes: Mapping[int, int], *, tier: str, shards: int, profiles: Path
 ) -> dict[int, list[Restored]]:
     found: dict[int, list[Restored]] = {}
     with r2local_server() as store:
@@ -198,19 +205,21 @@ async def _restore_real(
             StandIn(tls=True, ref_ttl_ms=60_000) as standin,
             installation(standin, store, shards=shards, profiles=profiles) as made,
         ):
-            for size in sizes:
-                found[size] = await _measure(run, made, size, tier, repeats)
+            for size, times in sizes.items():
+                found[size] = await _measure(run, made, size, tier, times, warm_up=not found and not run.quick)
     return found
 
 
-async def _measure(run: Run, made: Installation, size: int, tier: str, repeats: int) -> list[Restored]:
+async def _measure(
+    run: Run, made: Installation, size: int, tier: str, repeats: int, *, warm_up: bool
+) -> list[Restored]:
     with run.progress(f"link {size} sessions", 1):
         await made.grow(size - len(made.sessions))
     rounds = []
-    with run.progress(f"restore {size} sessions", repeats + 1) as advance:
-        if not run.quick:
+    with run.progress(f"restore {size} sessions", repeats + warm_up) as advance:
+        if warm_up:
             await made.restore(tier)
-        advance()
+            advance()
         for _ in range(repeats):
             rounds.append(await made.restore(tier))
             advance()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,16 @@ _LIMIT_S = 1200.0
 
 
 async def restore_simulated(
-    run: Run, sizes: Sequence[int], *, tier: str, shards: int, repeats: int, profiles: Path
+    run: Run, sizes: Mapping[int, int], *, tier: str, shards: int, profiles: Path
 ) -> dict[int, list[Restored]]:
-    """Restore so many sessions again and again; all is real but the browsers, whose pages are connected at once."""
+    """Restore so many sessions so many times; all is real but the browsers, whose pages are connected at once."""
     found: dict[int, list[Restored]] = {}
     with servers(run.work, shards, LOG_FORMAT="json", PROFILE_ROOT=str(profiles)):
         registry = Registry(load_settings())
         crowd = _Crowd(run, registry, shards, profiles)
         try:
             with child("daemon", log=None):
-                for before, size in zip((0, *sizes), sizes, strict=False):
+                for before, (size, repeats) in zip((0, *sizes), sizes.items(), strict=False):
                     await crowd.grow(range(before, size))
                     found[size] = [await crowd.restore(tier) for _ in range(repeats)]
                     run.say(f"{size:,} sessions back in {', '.join(f'{one.wall_s:.1f}' for one in found[size])} s")
