@@ -124,6 +124,9 @@ _OPTIONS = (
 @contextmanager
 def _interrupted_by_sigterm() -> Iterator[None]:
     """Have SIGTERM, as of `timeout`, end everything that was started, as Ctrl-C does."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell has it ignored in what it starts in the background
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield

@@ -68,7 +68,7 @@ def page(results: Sequence[Result], missing: Sequence[str], commentary: str, pic
         *(_targets(results) if any(result.targets for result in results) else []),
         *(_machine(common) if common else []),
         *(part for result in results for part in _section(result, common, pictures)),
-        *([f"Without a result: {', '.join(f'`bench.{name}`' for name in missing)}."] if missing else []),
+        *([f"Without a result: {', '.join(f'`{name}`' for name in missing)}."] if missing else []),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import shutil
 import statistics
 import tempfile
 from collections import Counter
@@ -41,6 +42,8 @@ _HOST = "web.whatsapp.com"
 _LIMIT_S = 300.0
 _LOOK_S = 0.2
 _REST_S = 5.0
+_FAILURES_SHOWN = 10
+_FREE_BYTES = 4 * 10**9
 GROWTH = {"chromium": (20, 50, 100, 150), "simulated": (300, 1000, 3000)}
 
 
@@ -87,7 +90,9 @@ class Installation(Fleet):
         # without a journal takes long to make new ones, and a fresh machine has removed none.
         for sessions in self.profile_root.glob("*/sessions"):
             self._wiped += 1
-            sessions.rename(self.profile_root / f"wiped-{self._wiped}")
+            aside = sessions.rename(self.profile_root / f"wiped-{self._wiped}")
+            if self.profile_root.is_relative_to(_TMPFS):
+                await asyncio.to_thread(shutil.rmtree, aside)
         without = {"r2": self.sessions, "redis": [], "mixed": self.sessions[::2]}[tier]
         if without:
             async with redis.Redis(unix_socket_path=str(self.house.home.root / "var/run/redis.sock")) as client:
@@ -163,6 +168,8 @@ def profiles_in(run: Run, *, tmpfs: bool) -> Iterator[Path]:
     if not tmpfs:
         yield run.work / "profiles"
         return
+    if not _TMPFS.is_dir() or shutil.disk_usage(_TMPFS).free < _FREE_BYTES:
+        raise click.ClickException(f"{_TMPFS} has less than {_FREE_BYTES // 10**9} GB free: use --disk")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_TMPFS) as folder:
         yield Path(folder)
 
@@ -178,7 +185,7 @@ def profiles_in(run: Run, *, tmpfs: bool) -> Iterator[Path]:
     default=3,
     show_default=True,
     type=click.IntRange(1, 20),
-    help="After one that warms up.",
+    help="After one that warms up (not with simulated).",
 )
 @click.option("--growth", is_flag=True, help="Also with 20, 50, 100, 150 (simulated: 300, 1000, 3000), once each.")
 async def main(
@@ -233,19 +240,23 @@ def _report(found: dict[int, list[Restored]], sessions: int, tier: str, *, simul
     wall = Spread.of(one.wall_s for one in rounds)
     cpu, pss = Spread.of(one.cpu_s_each for one in rounds), Spread.of(one.pss_mb_each for one in rounds)
     median = Spread.of(one.median_s for one in rounds)
+    connected = min(one.connected for one in rounds)
+    everything = [one for of in found.values() for one in of]
     return Report(
         headlines=[
-            f"{middle.connected} of {sessions} sessions connected again from {tier} in {wall.text()} s, "
+            f"{connected} of {sessions} sessions connected again from {tier} in {wall.text()} s, "
             f"{sessions / wall.median:.1f} a second; half of them after {median.text()} s",
             f"{cpu.text('.2f')} CPU seconds a session until it is connected, {pss.text()} MB at rest",
         ],
-        tables=[_sizes(found), _phases(middle), _usage(middle)],
+        tables=[_sizes(found), _phases(middle), _usage(middle), *_failures(everything)],
+        failure=_failure(everything, tier),
         charts=_charts(found, middle),
         targets=_targets(found, sessions, tier, simulated=simulated),
         data={
             "sessions": sessions,
             "tier": tier,
-            "connected": middle.connected,
+            "connected": connected,
+            "failures": [failure for one in everything for failure in one.failures],
             "wall_s": wall.median,
             "median_usable_s": median.median,
             "cpu_s_per_session": cpu.median,
@@ -299,6 +310,21 @@ def _linear(found: dict[int, list[Restored]]) -> Target:
         found=f"{more:+.0%}",
         met=more <= 0.15,
     )
+
+
+def _failure(rounds: Sequence[Restored], tier: str) -> str:
+    """Return why the numbers are worth nothing, or nothing."""
+    lost = sum(one.sessions - one.connected for one in rounds)
+    if lost:
+        return f"{lost} sessions did not come back"
+    wrong = {source for one in rounds for source in one.sources} - {"mixed": {"redis", "r2"}}.get(tier, {tier})
+    return f"sessions came from {', '.join(sorted(wrong))} and not from {tier}" if wrong else ""
+
+
+def _failures(rounds: Sequence[Restored]) -> list[Table]:
+    said = Counter(failure for one in rounds for failure in one.failures)
+    rows = [(what, str(times)) for what, times in said.most_common(_FAILURES_SHOWN)]
+    return [Table(title="errors in the shards' logs", columns=("", "times"), rows=rows)] if rows else []
 
 
 def _sizes(found: dict[int, list[Restored]]) -> Table:

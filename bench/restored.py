@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+import click
+
 PHASES = ("fetch", "verify", "unpack", "launch", "inject", "load", "login", "sync")
 _BACK = "session restored"
 _BAD = {"error", "critical"}
@@ -41,9 +43,16 @@ class Restored:
         cpu_s: dict[str, float],
         pss_mb: dict[str, float],
     ) -> Self:
-        """Sum up the lines of all shards' logs."""
+        """Sum up the lines of all shards' logs.
+
+        Raises:
+            click.ClickException: they say of no session that it came back.
+        """
         lines = list(lines)
         back = [line for line in lines if line.get("event") == _BACK]
+        failures = [_said(line) for line in lines if line.get("level") in _BAD]
+        if not back:
+            raise click.ClickException(f"no session came back; the logs say: {failures[:5] or 'nothing'}")
         sources = [line["source"] for line in back]
         return cls(
             sessions=sessions,
@@ -52,7 +61,7 @@ class Restored:
             sources={source: sources.count(source) for source in sorted(set(sources))},
             cpu_s=cpu_s,
             pss_mb=pss_mb,
-            failures=[_said(line) for line in lines if line.get("level") in _BAD],
+            failures=failures,
         )
 
     @property
@@ -63,12 +72,12 @@ class Restored:
     @property
     def wall_s(self) -> float:
         """When the last one was connected."""
-        return max(self.usable_s, default=float("nan"))
+        return max(self.usable_s)
 
     @property
     def median_s(self) -> float:
         """When half of them were."""
-        return statistics.median(self.usable_s or [float("nan")])
+        return statistics.median(self.usable_s)
 
     @property
     def cpu_s_each(self) -> float:

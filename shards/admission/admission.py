@@ -7,6 +7,7 @@ from chance: all look at random moments, and none gets a slot back just because 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -146,7 +147,7 @@ class Admission:
     def _without_bursts(self, allowed: Allowed) -> Allowed:
         """Allow more than a busy host may have only one by one: each start shows only after a moment what it takes."""
         if allowed.starts > self._limits.busy_starts and mono_s() - self._admitted_mono_s < _SHOWS_AFTER_S:
-            return Allowed(starts=self._limits.busy_starts)
+            return replace(allowed, starts=self._limits.busy_starts)
         return allowed
 
     def _take(self, at_most: int) -> HostSlot | None:

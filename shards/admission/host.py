@@ -14,7 +14,7 @@ from daemon.core.clock import mono_s
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _PRESSURE = Path("/proc/pressure/cpu")
-_LATELY_S = 0.5
+_LATELY_S, _TOO_LONG_AGO_S = 0.5, 2.0
 
 
 class Host:
@@ -47,7 +47,7 @@ class Host:
             return 1.0
 
     def cpu_waited_lately(self) -> float:
-        """Return the same share since the call before the last half second, or since this was made; 1 if not told."""
+        """Return the same share since the call before the last half second; of ten seconds if none was of late."""
         try:
             waited_us = int(_PRESSURE.read_text().split("total=", 1)[1].split(maxsplit=1)[0])
         except (OSError, IndexError, ValueError):
@@ -57,6 +57,8 @@ class Host:
             self._waits.popleft()
         self._waits.append(now)
         began_mono_s, before_us = self._waits[0]
+        if now[0] - began_mono_s > _TOO_LONG_AGO_S:
+            return self.cpu_waited_share()
         passed_us = (now[0] - began_mono_s) * 1_000_000
         return min(1.0, (waited_us - before_us) / passed_us) if passed_us > 0 else 0.0
 

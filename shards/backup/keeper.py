@@ -37,6 +37,7 @@ _RESTING_LOOK_INTERVAL_S = 5.0
 _SYNCING_INTERVAL_S = 2.0
 _GIVES_WAY_S = 60.0
 """How long the first archive after a restore waits for sessions that still have to start; R2 has the one restored."""
+_SPREAD_S = 15.0
 _FINAL_PAUSES_S = (0.5, 2.0)
 _FINAL_LIMIT_S = 15.0
 _FINAL_BYTES_PER_S = 500_000
@@ -73,6 +74,7 @@ class BackupKeeper:
         self._publisher = publisher
         self._overlay = overlay
         self._starting = starting
+        self._archives_from_mono_s = 0.0
         self._clock = BackupClock()
         self._outages = {_HOT_COPY: Outage(), _ARCHIVE: Outage()}
         self._turn = asyncio.Lock()
@@ -118,8 +120,13 @@ class BackupKeeper:
 
     def _gives_way(self, settled_mono_s: float | None) -> bool:
         """Whether archives wait: only where the store has one already, and never for long."""
-        in_time = settled_mono_s is not None and mono_s() < settled_mono_s + _GIVES_WAY_S
-        return in_time and self._copier.archived and self._starting()
+        now_mono_s = mono_s()
+        if settled_mono_s is None or now_mono_s >= settled_mono_s + _GIVES_WAY_S or not self._copier.archived:
+            return False
+        if self._starting():
+            # Those that waited must not all write their archives together afterwards.
+            self._archives_from_mono_s = now_mono_s + random.uniform(0.0, _SPREAD_S)
+        return now_mono_s < self._archives_from_mono_s
 
     async def _pause(self, stirred: asyncio.Event, *, resting: bool) -> None:
         jitter = random.uniform(0.9, 1.1)

@@ -84,7 +84,7 @@ def test_pressure_lately_is_that_since_the_call_before_the_last_half_second(tmp_
     at(100.8, 1_300_000)
     assert host.cpu_waited_lately() == pytest.approx(0.2 / 0.6)  # since 100.2
     at(200.0, 1_300_000)
-    assert host.cpu_waited_lately() == 0.0
+    assert host.cpu_waited_lately() == 0.01  # nobody asked for long: what the kernel says of ten seconds
     pressure.unlink()
     assert host.cpu_waited_lately() == 1.0
 

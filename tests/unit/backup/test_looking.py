@@ -73,12 +73,18 @@ async def test_files_at_rest_are_looked_at_seldom_and_often_again_once_the_page_
     [(True, True, 59.0, True), (True, True, 61.0, False), (True, False, 1.0, False), (False, True, 1.0, False)],
 )
 async def test_archives_give_way_to_starts_for_a_minute_and_only_where_there_is_one(
-    archived: bool, starting: bool, since_s: float, expected: bool
+    archived: bool, starting: bool, since_s: float, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copier = Looked()
     copier.archived = archived
     kept = BackupKeeper(
         BackupSettings(), cast(Any, copier), cast(Any, None), overlay=cast(Any, None), starting=lambda: starting
     )
+    monkeypatch.setattr(keeper, "_SPREAD_S", 1.0)
+    monkeypatch.setattr(keeper.random, "uniform", lambda _low, high: high)
     assert kept._gives_way(mono_s() - since_s) is expected
+    starting = False
+    assert kept._gives_way(mono_s() - since_s) is expected  # and then a moment more
+    kept._archives_from_mono_s = mono_s()
+    assert not kept._gives_way(mono_s() - since_s)
     assert not kept._gives_way(None)
