@@ -9,13 +9,11 @@ import asyncio
 import itertools
 import shlex
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-import httpx
 
 from bench.fleet import Fleet
 from bench.form import Run, bench
@@ -23,10 +21,8 @@ from bench.processes import CHROMIUM, COORDINATOR, GUARD, SHARD, Usage, kinds_of
 from bench.report import Chart, Report, Table, Target
 from tests.integration.browser.rig import CHROMIUM as FULL_CHROMIUM
 from tests.integration.browser.rig import HEADLESS_SHELL
-from tests.integration.supervision.house import house, until
-from tests.standin import StandIn
 
-_SETTLE_S = 30.0
+_SETTLE_S = 60.0
 _SAMPLES = 12
 _MB_WANTED = 50
 _CORE_PERCENT_WANTED = 3
@@ -102,7 +98,7 @@ async def main(
         for flags in sets:
             count = sessions if flags in {_PRODUCT, _EXTRA} else others
             settle_s = 1.0 if run.quick else _SETTLE_S
-            settings = _settings(flags, run.work, extra_args) | {"SHARD_COUNT": "1"}
+            settings = _settings(flags, run.work, extra_args)
             found.append(await _measure(flags, count, settings, settle_s=settle_s, last_s=minutes * 60))
             advance()
     return _report(found, extra_args)
@@ -138,7 +134,8 @@ def _filter(work: Path) -> Path:
 async def _measure(
     flags: str, sessions: int, settings: Mapping[str, str], *, settle_s: float, last_s: float
 ) -> Density:
-    async with _connected(sessions, settings) as fleet:
+    async with Fleet.installed(shards=1, **settings) as fleet:
+        await fleet.link(sessions)
         await asyncio.sleep(settle_s)
         kinds = await asyncio.to_thread(kinds_of, fleet.house)
         moments, began = [], time.monotonic()
@@ -150,29 +147,12 @@ async def _measure(
     return Density(flags=flags, sessions=sessions, moments=moments, connected=states.count("connected"))
 
 
-@asynccontextmanager
-async def _connected(sessions: int, settings: Mapping[str, str]) -> AsyncIterator[Fleet]:
-    """Give an installation with so many connected sessions on its one shard."""
-    async with StandIn(sync_ms=200, ref_ttl_ms=60_000) as standin:
-        with house() as made:
-            made.up(WHATSAPP_WEB_URL=standin.url, **settings)
-            await asyncio.to_thread(until, lambda: "Ready at" in made.output(), "the daemon is ready")
-            async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{made.port}",
-                headers={"Authorization": f"Bearer {made.environment['API_TOKEN']}"},
-                timeout=60,
-                trust_env=False,
-            ) as http:
-                fleet = Fleet(made, standin, http)
-                await fleet.link(sessions)
-                yield fleet
-
-
 def _report(found: list[Density], extra_args: str) -> Report:
     return Report(
         headlines=[_headline(density) for density in found],
         tables=[_summary(found, extra_args), _by_process(found)],
         data={"densities": [_plain(density) for density in found]},
+        failure=_failure(found),
         charts=[
             Chart(
                 title="memory of one session",
@@ -201,6 +181,11 @@ def _report(found: list[Density], extra_args: str) -> Report:
         ],
         targets=[target for density in found if density.flags == _PRODUCT for target in _targets(density)],
     )
+
+
+def _failure(found: list[Density]) -> str:
+    lost = sum(density.sessions - density.connected for density in found)
+    return f"{lost} sessions were not connected any more at the end" if lost else ""
 
 
 def _headline(density: Density) -> str:
