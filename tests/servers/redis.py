@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.places import SHORT
 from tests.servers.child import running
 
 
@@ -15,7 +16,7 @@ def redis_server(*options: str) -> Iterator[str]:
     binary = shutil.which("redis-server")
     assert binary is not None, "redis-server is not installed: run bin/setup --tests"
     # Short, because a socket's path may have 107 bytes only.
-    with tempfile.TemporaryDirectory(prefix="rd-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rd-", dir=SHORT) as folder:
         socket = Path(folder, "r.sock")
         command = [binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder,
                    "--save", "", "--appendonly", "no", "--loglevel", "notice", *options]  # fmt: skip

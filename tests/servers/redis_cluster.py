@@ -9,6 +9,7 @@ from pathlib import Path
 
 import redis
 
+from tests.places import SHORT
 from tests.servers.child import free_ports, running
 
 _SLOTS = 16384
@@ -98,7 +99,7 @@ def redis_cluster(*, masters: int = 3, replicas: bool = False) -> Iterator[Clust
     count = masters * (2 if replicas else 1)
     # As many again for the nodes' bus: the default, the port plus 10000, may be a client's at that moment.
     first = free_ports(2 * count)
-    with tempfile.TemporaryDirectory(prefix="rc-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rc-", dir=SHORT) as folder:
         cluster = Cluster(list(range(first, first + count)), masters)
         try:
             cluster.start(Path(folder))

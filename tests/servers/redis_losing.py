@@ -10,6 +10,7 @@ from pathlib import Path
 
 import redis
 
+from tests.places import SHORT
 from tests.servers.child import running
 
 
@@ -67,7 +68,7 @@ class LosingRedis:
 @contextlib.contextmanager
 def losing_redis() -> Iterator[LosingRedis]:
     """Run one."""
-    with tempfile.TemporaryDirectory(prefix="rl-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rl-", dir=SHORT) as folder:
         server = LosingRedis(Path(folder))
         server.start()
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import redis
 
+from tests.places import SHORT
 from tests.servers.child import free_ports, running
 
 MASTER = "mymaster"
@@ -96,7 +97,7 @@ def _until(what: str, probe: Callable[[], bool]) -> None:
 @contextlib.contextmanager
 def redis_sentinel() -> Iterator[Watched]:
     """Run them."""
-    with tempfile.TemporaryDirectory(prefix="rs-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rs-", dir=SHORT) as folder:
         watched = Watched(free_ports(5))
         try:
             watched.start(Path(folder))

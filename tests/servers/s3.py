@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.objectstore.config import ObjectStoreConfig
+from tests.places import SHORT
 from tests.servers.certificate import make_certificate
 from tests.servers.child import free_ports, retried, running
 
@@ -54,7 +55,7 @@ class S3Server:
 def swift_server() -> Iterator[S3Server]:
     """Run OpenStack Swift with its S3 front end, as `bin/up` does."""
     access_key, secret_key = "blazz:tests", "secretkeyofthetests0"
-    with tempfile.TemporaryDirectory(prefix="swift-") as folder:
+    with tempfile.TemporaryDirectory(prefix="swift-", dir=SHORT) as folder:
 
         @contextlib.contextmanager
         def start() -> Iterator[str]:
@@ -80,7 +81,7 @@ def r2local_server(*, tls: bool = False, buckets: Sequence[str] = (BUCKET,)) -> 
     assert (_R2LOCAL / "node_modules" / "miniflare").is_dir(), "local R2 is not installed: run bin/setup --tests"
     access_key, secret_key = "r2localaccess", "r2localsecretkey"
     env = {"S3_ACCESS_KEY": access_key, "S3_SECRET_KEY": secret_key}
-    with tempfile.TemporaryDirectory(prefix="r2-") as folder:
+    with tempfile.TemporaryDirectory(prefix="r2-", dir=SHORT) as folder:
         certificate = make_certificate(Path(folder)) if tls else None
         if certificate is not None:
             env |= {"TLS_CERT": str(certificate.cert), "TLS_KEY": str(certificate.key)}

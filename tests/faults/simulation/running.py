@@ -20,6 +20,7 @@ from tests.faults.simulation.processes import Zygote
 from tests.faults.simulation.schedule import Schedule
 from tests.faults.simulation.wishes import Asking
 from tests.faults.simulation.world import World
+from tests.places import SHORT
 
 _CONNECT_ALL_S = 60.0
 _SETTLE_S = 60.0
@@ -58,7 +59,7 @@ async def run_schedule(schedule: Schedule, rig: Rig) -> Verdict:
 
 
 async def _run(schedule: Schedule, rig: Rig) -> Verdict:
-    folder = Path(tempfile.mkdtemp(prefix="sim-"))  # short: a socket's path may have 107 bytes only
+    folder = Path(tempfile.mkdtemp(prefix="sim-", dir=SHORT))  # short: a socket's path may have 107 bytes only
     world = World(schedule, folder, rig.zygote, rig.store)
     redis_url = f"unix://{world.redis.socket}"
     place = Place(data_root=folder / "asking", redis_url=redis_url, store=rig.store, archives_soon=schedule.lossy)

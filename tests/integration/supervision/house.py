@@ -17,6 +17,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from daemon.core.settings import SECTIONS
 from daemon.embedded.home import Home, make_home, remove_home
+from tests.places import SHORT
 from tests.servers.child import end, free_ports
 
 CHECKOUT = Home(root=Path(__file__).resolve().parents[3])
@@ -113,7 +114,7 @@ def _full_name(info: Mapping[str, Any]) -> str:
 @contextlib.contextmanager
 def house() -> Iterator[House]:
     """Make a home with its secrets and ports; end everything in it afterwards."""
-    root = Path(tempfile.mkdtemp(prefix="bz-"))
+    root = Path(tempfile.mkdtemp(prefix="bz-", dir=SHORT))
     home, port = make_home(root, CHECKOUT), free_ports(5)
     made = House(home=home, port=port, environment=_environment(root, port))
     seen: list[psutil.Process] = []
