@@ -31,7 +31,7 @@ class Chromium:
     async def _start(self, *_: object, **__: object) -> None:
         self.opened += 1
 
-    async def _open(self, *_: object) -> "Chromium":
+    async def _open(self, *_: object, phases: object) -> "Chromium":
         return self
 
     async def snapshot(self) -> PageSnapshot:
