@@ -32,7 +32,7 @@ from shards.publisher import Publisher
 log = structlog.get_logger()
 
 _LOOK_INTERVAL_S = 1.0
-_RESTING_LOOK_INTERVAL_S = 5.0
+_RESTING_LOOK_INTERVAL_S = 10.0
 """Much less than the time in which a change has to be in a hot copy."""
 _SYNCING_INTERVAL_S = 2.0
 _GIVES_WAY_S = 60.0

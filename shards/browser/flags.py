@@ -33,10 +33,13 @@ _UNATTENDED = (
     "--disable-search-engine-choice-screen",
     # Without it a GL in software is loaded into every Chromium, for WebGL only.
     "--disable-software-rasterizer",
+    # Nobody watches it scroll: the page's own thread draws it, and a thread with its buffers is saved.
+    "--disable-threaded-compositing",
     "--hide-crash-restore-bubble",
     "--hide-scrollbars",
     "--mute-audio",
-    "--window-size=1280,800",
+    # The size that whatsapp-web.js's pages have, too; each drawn picture is held in memory.
+    "--window-size=800,600",
 )
 _PORTABLE_PROFILE = (
     # Cookies are encrypted with a key that every Chromium on every host has: a keyring would tie the profile to one.

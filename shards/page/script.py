@@ -8,9 +8,6 @@ from urllib.parse import urlsplit
 from shards.page.bundle import Bundle
 
 BINDING = "__blazz_post"
-# V8 compiles every function with the script, instead of reading each one first to find its end and again when it is
-# called: nearly all of wa-js is called (V8's explicit compile hints; it has to be the first line).
-_COMPILE_AT_ONCE = "//# allFunctionsCalledOnLoad"
 _BRIDGE = Path(__file__).with_name("bridge.js")
 
 # Analytics would tell Google about every session, and link previews would send message texts' addresses to third
@@ -41,7 +38,6 @@ def document_script(bundle: Bundle, origin: str, modules_s: float) -> str:
     options = {"binding": BINDING, "holdMs": round(modules_s * 1000)}
     return "\n".join(
         (
-            _COMPILE_AT_ONCE,
             f"if (window === window.top && location.origin === {json.dumps(origin)}) {{",
             f"window.WPPConfig = {json.dumps(_WPP_CONFIG)};",
             bundle.source,

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 _LOOK_INTERVAL_S = 1.0
 _BOOTING_LOOK_INTERVAL_S = 0.2
-_RESTING_LOOK_INTERVAL_S = 5.0
+_RESTING_LOOK_INTERVAL_S = 10.0
 """Of a page that stays connected: it tells by itself when that changes, and is looked at in case that gets lost."""
 _CALM_LOOKS = 5
 _QR_MUST_STAY_S = 3.0

@@ -26,9 +26,8 @@ def test_origin(url: str, origin: str) -> None:
 
 def test_the_script_acts_only_in_the_main_frame_of_its_origin_and_sets_wa_js_first() -> None:
     script = document_script(Bundle(source="BUNDLE", version="1"), "https://web.whatsapp.com", 8.0)
-    first, second = script.splitlines()[:2]
-    assert first == "//# allFunctionsCalledOnLoad"
-    assert second == 'if (window === window.top && location.origin === "https://web.whatsapp.com") {'
+    first = script.splitlines()[0]
+    assert first == 'if (window === window.top && location.origin === "https://web.whatsapp.com") {'
     assert script.index('"disableGoogleAnalytics": true') < script.index("BUNDLE") < script.index("(options) =>")
     assert '"linkPreviewApiServers": []' in script
     assert script.rstrip("}\n").endswith('"holdMs": 8000});')
