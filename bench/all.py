@@ -48,6 +48,8 @@ class Part:
 
 SUITE = (
     Part(name="restore", arguments=("--sessions", "100", "--tier", "r2", "--growth"), limit_s=3600),
+    Part(name="restore_redis", module="bench.restore", always=("--tier", "redis"), arguments=("--repeats", "1")),
+    Part(name="restore_mixed", module="bench.restore", always=("--tier", "mixed"), arguments=("--repeats", "1")),
     Part(name="restore_disk", module="bench.restore", always=("--disk",), arguments=("--repeats", "1")),
     Part(
         name="restore_simulated",
