@@ -35,7 +35,7 @@ _LOOK_INTERVAL_S = 1.0
 _RESTING_LOOK_INTERVAL_S = 10.0
 """Much less than the time in which a change has to be in a hot copy."""
 _SYNCING_INTERVAL_S = 2.0
-_GIVES_WAY_S = 60.0
+_GIVES_WAY_S = 180.0
 """How long the first archive after a restore waits for sessions that still have to start; R2 has the one restored."""
 _SPREAD_S = 15.0
 _FINAL_PAUSES_S = (0.5, 2.0)
@@ -87,7 +87,7 @@ class BackupKeeper:
 
         `stirred` is set whenever the page tells something, which ends such a rest at once. Hot copies from the log-in
         on, and often while the session syncs, as that changes it from within; archives from when it has been
-        `connected` and settled, and from a minute later at most while other sessions start.
+        `connected` and settled, and from three minutes later at most while other sessions start.
 
         Raises:
             StaleTokenError, SessionNotFoundError: this runner may not write any more.
