@@ -146,9 +146,17 @@ class Admission:
 
     def _without_bursts(self, allowed: Allowed) -> Allowed:
         """Allow more than a busy host may have only one by one: each start shows only after a moment what it takes."""
-        if allowed.starts > self._limits.busy_starts and mono_s() - self._admitted_mono_s < _SHOWS_AFTER_S:
+        if allowed.starts > self._limits.busy_starts and self._last_start_s() < _SHOWS_AFTER_S:
             return replace(allowed, starts=self._limits.busy_starts)
         return allowed
+
+    def _last_start_s(self) -> float:
+        """Return how long ago a start was last let in, here or, if it is still under way, by another shard."""
+        own_s = mono_s() - self._admitted_mono_s
+        try:
+            return min(own_s, self._host_slots.newest_s())
+        except OSError:  # told when a slot is taken
+            return own_s
 
     def _take(self, at_most: int) -> HostSlot | None:
         """Take a slot of the host. Without working files only this shard's own starts count: better than no start."""

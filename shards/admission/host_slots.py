@@ -62,6 +62,14 @@ class HostSlots:
         """
         return self._count(self._held())
 
+    def newest_s(self) -> float:
+        """Return how long ago the last start that is under way on this host began; infinite if none is.
+
+        Raises:
+            OSError: the slots cannot be read.
+        """
+        return min(self._held().values(), default=float("inf"))
+
     def _count(self, held: dict[int, float]) -> int:
         return sum(age_s < self._stuck_after_s for age_s in held.values())
 

@@ -62,6 +62,13 @@ class Copier:
         if order is not None:
             self._generation = max(self._generation, order[1])
 
+    def begin_empty(self) -> None:
+        """Go on with a profile into which nothing was restored: what the stores have is of a login before this one.
+
+        So the first archive of this one waits for nothing, and until then its hot copy may not be evicted.
+        """
+        self._in_redis = self._in_r2 = None
+
     def forget_redis(self) -> None:
         """Note that Redis lost the hot copy: the next one is stored, whatever it equals."""
         self._in_redis = None

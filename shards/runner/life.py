@@ -106,6 +106,8 @@ class Life:
         if restored.source is None and record.paired and not record.scan_allowed:
             return Lived(ending=COPIES_DAMAGED if restored.damaged else NOTHING_TO_RESTORE)
         run.copier.begin_above(restored.order)
+        if restored.source is None:
+            run.copier.begin_empty()
         hearing = Hearing(run.publisher)
         opened = await self._open(restored, hearing)
         if opened is None:

@@ -230,3 +230,20 @@ async def test_more_than_a_busy_host_may_start_come_one_by_one(tmp_path: Path, m
     await shard.until(lambda: len(shard.order) == 3)
     for session_id in ("a", "b", "c"):
         shard.leave(session_id)
+
+
+async def test_the_shards_of_a_host_come_one_by_one_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_SHOWS_AFTER_S", 1000.0)
+    limits = replace(LIMITS, busy_starts=2)
+    first, second = (Shard(tmp_path, parallel=4, limits=limits) for _ in range(2))
+    first.come("a", "b")
+    await first.until(lambda: len(first.order) == 2)
+    second.come("c")
+    looks = 20
+    await second.until(lambda: second.looks >= looks)
+    assert second.order == []
+    monkeypatch.setattr(admission, "_SHOWS_AFTER_S", 0.0)
+    await second.until(lambda: second.order == ["c"])
+    for session_id in ("a", "b"):
+        first.leave(session_id)
+    second.leave("c")

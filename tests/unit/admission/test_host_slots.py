@@ -70,3 +70,18 @@ def test_a_slot_whose_file_says_nothing_yet_counts(slots: HostSlots, tmp_path: P
     os.ftruncate(slot.descriptor, 0)
     assert slots.under_way() == 1 and slots.take(1) is None
     slot.leave()
+
+
+def test_the_newest_start_is_known_to_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = (HostSlots(tmp_path / "starts", stuck_after_s=60) for _ in range(2))
+    assert there.newest_s() == float("inf")
+    older = here.take(2)
+    now_s = host_slots.boot_s()
+    monkeypatch.setattr(host_slots, "boot_s", lambda: now_s + 10)
+    assert 10 <= there.newest_s() < 11
+    newer = here.take(2)
+    assert there.newest_s() < 1
+    assert older is not None and newer is not None
+    newer.leave()
+    assert 10 <= there.newest_s() < 11
+    older.leave()

@@ -70,9 +70,9 @@ async def test_files_at_rest_are_looked_at_seldom_and_often_again_once_the_page_
 
 @pytest.mark.parametrize(
     ("archived", "starting", "since_s", "expected"),
-    [(True, True, 59.0, True), (True, True, 61.0, False), (True, False, 1.0, False), (False, True, 1.0, False)],
+    [(True, True, 179.0, True), (True, True, 181.0, False), (True, False, 1.0, False), (False, True, 1.0, False)],
 )
-async def test_archives_give_way_to_starts_for_a_minute_and_only_where_there_is_one(
+async def test_archives_give_way_to_starts_for_three_minutes_and_only_where_there_is_one(
     archived: bool, starting: bool, since_s: float, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copier = Looked()
