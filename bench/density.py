@@ -144,6 +144,9 @@ async def _measure(
             at_s = time.monotonic() - began
             moments.append(Moment(at_s=at_s, usage=await asyncio.to_thread(usage_of, kinds)))
         states = [shown["status"] for shown in (await fleet.shown()).values()]
+        ended = kinds.keys() - (await asyncio.to_thread(kinds_of, fleet.house)).keys()
+        if any(kinds[pid].startswith(CHROMIUM) for pid in ended):
+            raise click.ClickException(f"{flags}: a Chromium ended while it was measured; its session was restarted")
     return Density(flags=flags, sessions=sessions, moments=moments, connected=states.count("connected"))
 
 

@@ -221,7 +221,7 @@ def _targets(losses: list[Lost]) -> list[Target]:
     gone_s = max((lost.orphans_gone_s for lost in losses if lost.orphans_gone_s is not None), default=0.0)
     moved = [lost for lost in losses if lost.way == REPORTED]
     return [
-        Target(what="QR codes shown", wanted="0", found=str(qr_codes), met=not qr_codes),
+        Target(what="QR codes shown", wanted="0", found=str(qr_codes), met=not qr_codes, must=True),
         Target(
             what="Chromium of a killed shard gone",
             wanted=f"<= {_GONE_LIMIT_S:g} s",

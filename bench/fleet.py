@@ -81,8 +81,15 @@ class Fleet:
 
     async def shown(self) -> dict[str, dict[str, Any]]:
         """Return all sessions as the API shows them."""
-        answer = await self.http.get("/api/whatsapp/sessions", params={"limit": 500})
-        return {shown["session_id"]: shown for shown in answer.json()["sessions"]}
+        found: dict[str, dict[str, Any]] = {}
+        cursor = None
+        while True:
+            params = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
+            page = (await self.http.get("/api/whatsapp/sessions", params=params)).json()
+            found |= {shown["session_id"]: shown for shown in page["sessions"]}
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
 
     async def _qr(self, session_id: str) -> str | None:
         path = f"/api/whatsapp/sessions/{session_id}/qr"

@@ -102,8 +102,8 @@ def bench(
                 from bench.plots import draw  # matplotlib takes a second
 
                 draw(report.charts, title, plot)
-            if report.failure:
-                raise click.ClickException(report.failure)
+            if report.fault:
+                raise click.ClickException(report.fault)
 
         for option in _OPTIONS:
             command = option(command)
@@ -168,8 +168,8 @@ def _command_line(without: Collection[str]) -> str:
         value, name = context.params[option.name or ""], option.opts[-1]
         if context.get_parameter_source(option.name or "") is not ParameterSource.COMMANDLINE or option.name in without:
             continue
-        if value is True:
-            words.append(name)
+        if isinstance(option, click.Option) and option.is_flag:
+            words.append(name if value else option.secondary_opts[-1])
         else:
             for one in value if option.multiple else (value,):
                 words += [name, str(one)]

@@ -15,7 +15,8 @@ from daemon.core.errors import BrowserError
 from shards.browser.version import binary_version
 from tests.integration.profile.rig import CHROMIUM
 
-_WAJS_LOCK = Path(__file__).parent.parent / "shards/page/wajs.lock.json"
+_ROOT = Path(__file__).parent.parent
+_WAJS_LOCK = _ROOT / "shards/page/wajs.lock.json"
 _LOOP = 5_000_000
 
 
@@ -28,13 +29,14 @@ async def machine(work: Path) -> dict[str, object]:
         "load_average": round(os.getloadavg()[0], 1),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "kernel": platform.release(),
-        "file_system": _file_system(work),
+        "file_system": file_system(work),
         "python": platform.python_version(),
         "chromium": await _chromium_version(),
         "redis_server": await _redis_version(),
         "wa_js": json.loads(_WAJS_LOCK.read_text())["version"],
         "pyppeteer": version("pyppeteer"),
         "blazz": version("blazz"),
+        "commit": await _commit(),
     }
 
 
@@ -71,6 +73,21 @@ async def _redis_version() -> str:
     return found[0] if found else "unknown"
 
 
-def _file_system(path: Path) -> str:
+async def _commit() -> str:
+    """Return the commit of this tree, with a + if it was changed since."""
+    if shutil.which("git") is None or not (_ROOT / ".git").exists():
+        return "unknown"
+    child = await asyncio.create_subprocess_exec(
+        *("git", "-C", str(_ROOT), "describe", "--always", "--dirty=+", "--exclude=*"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    output, _ = await child.communicate()
+    return output.decode().strip() or "unknown"
+
+
+def file_system(path: Path) -> str:
+    """Return on what kind of file system a directory lies."""
     mounts = [part for part in psutil.disk_partitions(all=True) if path.is_relative_to(part.mountpoint)]
     return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"

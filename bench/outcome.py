@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from bench.counted import Counted, Holding, holding
 from bench.report import percentile
@@ -11,6 +11,7 @@ from bench.report import percentile
 _SETTLE_S = 5.0
 """Memory is looked at so long after the last session, when what starting needs has been given back."""
 _LOOK_EVERY_S = 0.05
+_SAID = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Outcome:
     cpu_s: float
     """Until the last session was ready; of everything that the restore runs on but the S3 server and the stand-in."""
     holding: Holding
+    said: dict[str, int] = field(default_factory=dict)
+    """Errors that it told, and how often."""
 
     @property
     def wall_s(self) -> float:
@@ -52,12 +55,18 @@ class Watch:
         self._group = group
         self._ready_s: list[float] = []
         self._lost: Counter[str] = Counter()
+        self._said: Counter[str] = Counter()
         self._cpu_before_s = self._cpu_ready_s = group.cpu_s()
         self._began_mono_s = self._stirred_mono_s = time.monotonic()
 
     def stir(self) -> None:
         """Something went on."""
         self._stirred_mono_s = time.monotonic()
+
+    def hear(self, error: str) -> None:
+        """It tells of an error, whatever became of the session."""
+        self.stir()
+        self._said[error] += 1
 
     def ready(self, session: str) -> None:
         """A session is usable."""
@@ -98,4 +107,5 @@ class Watch:
             failures=dict(self._lost),
             cpu_s=self._cpu_ready_s - self._cpu_before_s,
             holding=await asyncio.to_thread(holding, self._group.processes()),
+            said=dict(self._said.most_common(_SAID)),
         )

@@ -1,14 +1,17 @@
 """How fast do logged-in sessions come back, here and with whatsapp-web.js? `python -m bench.peers [--sessions 20]`.
 
 Both restore the same linked devices, from the same S3 server and on the same stand-in, in turn: from nothing but what
-is in the bucket to all sessions usable. Ours is the whole daemon under supervisord with its defaults; profiles and the
-hot copies in Redis are taken away before each start. The peer is the real npm packages: one Node process with a client
-for each session, RemoteAuth and wwebjs-aws-s3, all started at once, as its documentation shows, in three ways:
+is in the bucket to all sessions usable. Ours is the whole daemon under supervisord; profiles and the hot copies in
+Redis are taken away before each start. The profiles of both lie in memory unless --disk is given. The peer is the real
+npm packages: one Node process with a client for each session, RemoteAuth and wwebjs-aws-s3, all started at once, as its
+documentation shows, in three ways:
 
 - documented: full Chromium;
 - headless-shell: the binary that we use, too; one option, and most of the difference to full Chromium;
-- repaired: on headless-shell, with RemoteAuth waiting until unzipper has written its files. As published it goes on
-  when the zip has been read, so that a fast browser starts on half a profile and shows a QR code.
+- repaired: on headless-shell, without two faults. RemoteAuth waits until unzipper has written its files; as published
+  it goes on when the zip has been read, so that a fast browser starts on half a profile and shows a QR code. And the
+  client looks whether the page has synced before it listened; as published it is then logged in and never ready. How
+  often that happens depends on how long a page syncs, and that is the stand-in's choice.
 
 The sessions are linked once, by our daemon, and RemoteAuth's own code then stores copies of their closed profiles in
 the bucket. That is fair: the page and its login are the same, whoever opened them; a closed profile is the best that
@@ -148,6 +151,8 @@ async def _restore_ours(ours: Installation) -> Outcome:
     held = await asyncio.to_thread(holding, ours.house.processes())
     await _stop_shards(ours)
     lost = found.sessions - found.connected
+    if found.sources.keys() != {"r2"}:
+        raise click.ClickException(f"our sessions came from {found.sources} and not from R2 alone")
     return Outcome(
         who=OURS,
         asked=found.sessions,
@@ -165,11 +170,14 @@ async def _restore_by_turns(run: Run, plan: Plan, ours: Installation, peer: Peer
                 await peer.restore(way, 1, patience_s=_QUICK_PATIENCE_S)
                 advance()
     with run.progress("restore by turns", plan.repeats * (1 + len(plan.ways))) as advance:
-        for _ in range(plan.repeats):
-            found.append(await _restore_ours(ours))
-            advance()
-            for way, sessions in plan.ways.items():
-                found.append(await peer.restore(way, sessions, patience_s=plan.patience_s))
+        for number in range(plan.repeats):
+            turns: list[Way | None] = [None, *plan.ways]
+            # Whoever comes first does so once.
+            for turn in turns if number % 2 == 0 else turns[::-1]:
+                if turn is None:
+                    found.append(await _restore_ours(ours))
+                else:
+                    found.append(await peer.restore(turn, plan.ways[turn], patience_s=plan.patience_s))
                 advance()
 
 
@@ -186,7 +194,17 @@ def _report(plan: Plan, found: list[Outcome], archives: Archives) -> Report:
         },
         charts=_charts(by_name, archives),
         targets=_targets(plan, by_name),
+        failure=_failure(by_name),
     )
+
+
+def _failure(by_name: dict[str, list[Outcome]]) -> str:
+    """Return why the numbers are worth nothing, or nothing; what the peer loses is what is measured."""
+    lost = sum(one.asked - len(one.ready_s) for one in by_name[OURS])
+    if lost:
+        return f"{lost} of our sessions did not come back"
+    silent = [name for name, runs in by_name.items() if not any(one.ready_s for one in runs)]
+    return "" if len(silent) < len(by_name) - 1 or len(by_name) == 1 else "of the peer's sessions none came back"
 
 
 def _headlines(by_name: dict[str, list[Outcome]]) -> list[str]:
@@ -278,12 +296,12 @@ def _targets(plan: Plan, by_name: dict[str, list[Outcome]]) -> list[Target]:
     if theirs is None or plan.sessions < _WANTED_AT:
         return []
     speedup = _speedup(by_name[OURS], theirs)
-    whole = not any(one.failures for one in by_name[OURS])
+    whole = not any(one.failures for one in (*by_name[OURS], *theirs))
     return [
         Target(
             what=f"{plan.sessions} sessions, all connected: times as fast as {_REPAIRED.name}",
             wanted=f">= {_WANTED_SPEEDUP}",
-            found=f"{speedup:.2f}",
+            found=f"{speedup:.2f}" if whole else f"not to be compared: {_ready(theirs)} of the peer's got ready",
             met=whole and speedup >= _WANTED_SPEEDUP,
         )
     ]

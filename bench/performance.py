@@ -19,6 +19,7 @@ class Result:
     date: str
     command: str
     quick: bool
+    failure: str
     machine: Mapping[str, object]
     headlines: Sequence[str]
     targets: Sequence[Target]
@@ -37,7 +38,8 @@ class Result:
                 for table in content["tables"]
             ],
             charts=[Chart(**chart) for chart in content["charts"]],
-            **{name: content[name] for name in ("title", "date", "command", "quick", "machine", "headlines")},
+            **{name: content[name] for name in ("title", "date", "command", "quick", "failure", "machine")},
+            headlines=content["headlines"],
         )
 
 
@@ -103,6 +105,7 @@ def _section(result: Result, common: Mapping[str, object], pictures: str) -> lis
         f"## {result.name.replace('_', ' ').capitalize()}",
         f"{result.title} `{result.command}`, {', '.join([result.date, *own])}.",
         "**A quick run: it shows that the bench works, and its numbers mean nothing.**" if result.quick else "",
+        f"**Failed: {result.failure}. Its numbers are worth nothing.**" if result.failure else "",
         "\n".join(f"- {headline}" for headline in result.headlines),
         f"![{result.title}]({pictures}/{result.name}.png)" if result.charts else "",
         *(table.markdown() for table in result.tables),

@@ -88,6 +88,8 @@ class Target:
     wanted: str
     found: str
     met: bool
+    must: bool = False
+    """Whether missing it is a fault on any machine, such as a lost message: then the run fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +106,16 @@ class Report:
     failure: str = ""
     """Why this run does not count, if it does not: it is shown and written all the same, and ends with exit code 1."""
 
+    @property
+    def fault(self) -> str:
+        """Why this run fails, if it does: `failure`, or the targets that must be met and are not."""
+        missed = (f"{one.what}: {one.found}" for one in self.targets if one.must and not one.met)
+        return "; ".join(filter(None, (self.failure, *missed)))
+
     def plain(self) -> dict[str, object]:
-        """Return all of it as JSON can hold it, `data` at the top."""
+        """Return all of it as JSON can hold it, `data` at the top; `failure` is the whole fault."""
         return self.data | {
-            "failure": self.failure,
+            "failure": self.fault,
             "headlines": self.headlines,
             "targets": [asdict(target) for target in self.targets],
             "tables": [asdict(table) for table in self.tables],

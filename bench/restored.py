@@ -32,6 +32,10 @@ class Restored:
     """Memory at rest, by kind of process."""
     failures: list[str]
     """What the logs say went wrong."""
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    """In what states, other than connected, how many were a moment after the last one was connected."""
+    files_mb: float = 0.0
+    """What all profiles have on the disk, or in memory if that is where they lie."""
 
     @classmethod
     def of(
@@ -42,6 +46,8 @@ class Restored:
         *,
         cpu_s: dict[str, float],
         pss_mb: dict[str, float],
+        elsewhere: dict[str, int] | None = None,
+        files_mb: float = 0.0,
     ) -> Self:
         """Sum up the lines of all shards' logs.
 
@@ -49,7 +55,7 @@ class Restored:
             click.ClickException: they say of no session that it came back.
         """
         lines = list(lines)
-        back = [line for line in lines if line.get("event") == _BACK]
+        back = list(_first_of_each(line for line in lines if line.get("event") == _BACK))
         failures = [_said(line) for line in lines if line.get("level") in _BAD]
         if not back:
             raise click.ClickException(f"no session came back; the logs say: {failures[:5] or 'nothing'}")
@@ -62,7 +68,14 @@ class Restored:
             cpu_s=cpu_s,
             pss_mb=pss_mb,
             failures=failures,
+            elsewhere=elsewhere or {},
+            files_mb=files_mb,
         )
+
+    @property
+    def lost(self) -> int:
+        """How many were not connected again, or did not stay so."""
+        return max(0, self.sessions - self.connected) + sum(self.elsewhere.values())
 
     @property
     def connected(self) -> int:
@@ -107,6 +120,15 @@ class LogTail:
         whole = content[: content.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
         return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+
+
+def _first_of_each(lines: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Return the first line of each session: one that was restored twice is back once."""
+    seen: set[str] = set()
+    for line in lines:
+        if line["session_id"] not in seen:
+            seen.add(line["session_id"])
+            yield line
 
 
 def back_in(lines: Iterable[dict[str, Any]]) -> set[str]:

@@ -76,7 +76,7 @@ class _Crowd:
                     waiting -= back
                     lines += new
                     advance(len(back))
-            cpu_s = sum(sum(process.cpu_times()) for process in processes)
+            cpu_s = sum(sum(process.cpu_times()[:2]) for process in processes)
             pss_mb = sum(process.memory_full_info().pss for process in processes) / 1e6
         return Restored.of(
             lines,

@@ -259,7 +259,11 @@ def _targets(found: Found) -> list[Target]:
     hot_bytes = max(costs.spreads()["hot_copy_bytes"].median for costs in found.costs if _has_small_hot_copy(costs))
     return [
         Target(
-            what="live snapshots that lost something", wanted="0", found=_share(found.ours), met=not found.ours.lost
+            what="live snapshots that lost something",
+            wanted="0",
+            found=_share(found.ours),
+            met=not found.ours.lost,
+            must=True,
         ),
         Target(
             what=f"memory for a profile of {_mebibytes(peak.profile_bytes)}",

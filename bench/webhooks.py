@@ -320,7 +320,7 @@ def _targets(ways: dict[str, list[Delivery]]) -> list[Target]:
     out_of_order = sum(one.out_of_order for of in ways.values() for one in of)
     held = max(one.held_most / _WAYS[way] for way, of in ways.items() for one in of)
     return [
-        Target(what="webhooks out of order", wanted="0", found=str(out_of_order), met=out_of_order == 0),
+        Target(what="webhooks out of order", wanted="0", found=str(out_of_order), met=out_of_order == 0, must=True),
         Target(
             what="events in memory for each endpoint",
             wanted=f"<= {_HELD_BOUND}",

@@ -180,7 +180,10 @@ async def _follow(script: asyncio.subprocess.Process, watch: Watch) -> None:
             case "qr":
                 watch.lose(told["client"], "QR shown")
             case "auth_failure" | "failed":
+                watch.hear(str(told.get("error", told["event"])))
                 watch.lose(told["client"], "error at the start")
+            case "unhandled":
+                watch.hear(str(told["error"]))
             case _:
                 watch.stir()
     watch.lose_rest("process ended")

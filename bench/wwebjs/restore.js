@@ -3,13 +3,14 @@
 // SETTINGS has besides: {repaired, puppeteer}.
 'use strict';
 
-const { Client } = require('whatsapp-web.js');
 const { RemoteAuth, RepairedRemoteAuth, settings, strategy, tell } = require('./parts.js');
+const { Client, RepairedClient } = require('./client.js');
 
 const Strategy = settings.repaired ? RepairedRemoteAuth : RemoteAuth;
+const OneClient = settings.repaired ? RepairedClient : Client;
 
 function restore(client) {
-  const one = new Client({
+  const one = new OneClient({
     authStrategy: strategy(Strategy, client),
     puppeteer: settings.puppeteer,
     webVersionCache: { type: 'none' },

@@ -15,8 +15,17 @@ from bench.report import Chart, Report, Table, Target
 @click.option("--fail", is_flag=True)
 @click.option("--hang", is_flag=True)
 @click.option("--undrawn", is_flag=True)
+@click.option("--straight/--coiled", default=True)
 async def main(
-    run: Run, *, pieces: int, names: tuple[str, ...], password: str | None, fail: bool, hang: bool, undrawn: bool
+    run: Run,
+    *,
+    pieces: int,
+    names: tuple[str, ...],
+    password: str | None,
+    fail: bool,
+    hang: bool,
+    undrawn: bool,
+    straight: bool,
 ) -> Report:
     """Measure string."""
     with run.progress("measuring", pieces) as advance:

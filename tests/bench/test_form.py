@@ -56,6 +56,8 @@ def test_the_command_is_what_was_typed(told) -> None:
     command = told("--pieces", "3", "--name", "a b", "--name", "c", "--quick")["command"]
     for words in ("--pieces 3", "--name 'a b' --name c", "--quick"):
         assert words in command
+    assert "--coiled" not in command
+    assert told("--coiled")["command"].endswith("--coiled")
     assert "--fail" not in command
     assert "--json" not in command
 

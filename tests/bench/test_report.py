@@ -55,4 +55,13 @@ def test_a_report_has_its_numbers_at_the_top() -> None:
     assert plain["wall_s"] == 1.5
     assert plain["headlines"] == ["fast"]
     assert plain["failure"] == ""
-    assert plain["targets"] == [{"what": "wall", "wanted": "<= 2 s", "found": "1.5 s", "met": True}]
+    assert plain["targets"] == [{"what": "wall", "wanted": "<= 2 s", "found": "1.5 s", "met": True, "must": False}]
+
+
+def test_a_target_that_must_be_met_fails_the_run_and_another_does_not() -> None:
+    slow = Target(what="wall", wanted="<= 2 s", found="3 s", met=False)
+    lost = Target(what="messages lost", wanted="0", found="1", met=False, must=True)
+    assert Report(headlines=[], tables=[], data={}, targets=[slow]).fault == ""
+    assert Report(headlines=[], tables=[], data={}, targets=[slow, lost], failure="torn").plain()["failure"] == (
+        "torn; messages lost: 1"
+    )
