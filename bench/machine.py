@@ -74,17 +74,23 @@ async def _redis_version() -> str:
 
 
 async def _commit() -> str:
-    """Return the commit of this tree, with a + if it was changed since."""
-    if shutil.which("git") is None or not (_ROOT / ".git").exists():
-        return "unknown"
+    """Return the commit of this tree, with a + if its code was changed since."""
+    commit = await _git("rev-parse", "--short=10", "HEAD")
+    changed = await _git("status", "--porcelain", "--", "daemon", "shards", "bench", ":(exclude)bench/results")
+    return f"{commit}{'+' if changed else ''}" if commit else "unknown"
+
+
+async def _git(*words: str) -> str:
+    if shutil.which("git") is None:
+        return ""
     child = await asyncio.create_subprocess_exec(
-        *("git", "-C", str(_ROOT), "describe", "--always", "--dirty=+", "--exclude=*"),
+        *("git", "-C", str(_ROOT), *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
     output, _ = await child.communicate()
-    return output.decode().strip() or "unknown"
+    return output.decode().strip() if child.returncode == 0 else ""
 
 
 def file_system(path: Path) -> str:

@@ -31,7 +31,7 @@ async def restore_simulated(
         registry = Registry(load_settings())
         crowd = _Crowd(run, registry, shards, profiles)
         try:
-            with child("daemon", log=None):
+            with (run.work / "coordinator.log").open("wb") as log, child("daemon", log=log):
                 for before, (size, repeats) in zip((0, *sizes), sizes.items(), strict=False):
                     await crowd.grow(range(before, size))
                     found[size] = [await crowd.restore(tier) for _ in range(repeats)]
