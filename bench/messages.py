@@ -83,7 +83,7 @@ async def main(run: Run, *, messages: int, sessions: int, seconds: float) -> Rep
 
 
 def _client(fleet: Fleet) -> aiohttp.ClientSession:
-    """Return a client whose own part in a request is small: httpx takes two milliseconds of each, which are not ours."""
+    """Return a client whose own part in a request is small: httpx takes two milliseconds of each that are not ours."""
     return aiohttp.ClientSession(
         base_url=str(fleet.http.base_url), headers={"Authorization": fleet.http.headers["Authorization"]}
     )
@@ -116,9 +116,7 @@ async def latency(
     return list(ways.values())
 
 
-async def sustained(
-    client: aiohttp.ClientSession, fleet: Fleet, seconds: float, advance: Advance
-) -> Sustained:
+async def sustained(client: aiohttp.ClientSession, fleet: Fleet, seconds: float, advance: Advance) -> Sustained:
     """Have every session send one message after another, after one that is not counted."""
 
     async def send(session_id: str) -> None:
