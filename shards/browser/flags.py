@@ -33,8 +33,6 @@ _UNATTENDED = (
     "--disable-search-engine-choice-screen",
     # Without it a GL in software is loaded into every Chromium, for WebGL only.
     "--disable-software-rasterizer",
-    # Nobody watches it scroll: the page's own thread draws it, and a thread with its buffers is saved.
-    "--disable-threaded-compositing",
     "--hide-crash-restore-bubble",
     "--hide-scrollbars",
     "--mute-audio",

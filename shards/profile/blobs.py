@@ -4,8 +4,9 @@ Chromium writes a blob's file before it commits the record that names it, and de
 that dropped it. So files are linked before the database is copied (those may be gone afterwards) and again after it
 (those may not have been there before). Only a file made and deleted between the two looks could be missed; blob
 numbers grow by one (content/browser/indexed_db), so such a file leaves a gap below a newer one, and then the copy is
-made again. Not seen is only a blob that was the newest, and whose record the page wrote and dropped within these
-milliseconds: the copy may then hold that record without its blob.
+made again. So it is when a file that the second look listed is gone before it is linked: on a busy machine that may be
+long after, and the newer ones are not in that list. Not seen is only a blob that was the newest, and whose record the
+page wrote and dropped within these milliseconds: the copy may then hold that record without its blob.
 """
 
 import os
@@ -19,8 +20,13 @@ from shards.profile.files import blob_files
 _YOUNG_S = 10.0
 
 
-def take_blobs(profile_dir: Path, into: Path, blobs: str) -> None:
-    """Link the blob files that are there now into the snapshot `into`; what was taken before is brought up to date."""
+def take_blobs(profile_dir: Path, into: Path, blobs: str) -> bool:
+    """Link the blob files that are there now into the snapshot `into`; what was taken before is brought up to date.
+
+    Returns:
+        Whether each file that was listed is in the snapshot: one may be deleted before it is linked.
+    """
+    whole = True
     for path in blob_files(profile_dir, blobs):
         source, target = profile_dir / path, into / path
         try:
@@ -30,7 +36,8 @@ def take_blobs(profile_dir: Path, into: Path, blobs: str) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(source, target)
         except FileNotFoundError:
-            continue
+            whole = whole and target.exists()
+    return whole
 
 
 def _refresh(source: Path, target: Path) -> None:

@@ -101,8 +101,8 @@ def _take_origin(profile_dir: Path, into: Path, origin: Origin) -> None:
         if not copy_leveldb(profile_dir / origin.database, into / origin.database):
             drop_blobs(into, origin.blobs)
             return
-        take_blobs(profile_dir, into, origin.blobs)
-        if not may_have_missed(before, blob_numbers(into, origin.blobs)):
+        whole = take_blobs(profile_dir, into, origin.blobs)
+        if whole and not may_have_missed(before, blob_numbers(into, origin.blobs)):
             freeze_blobs(into, origin.blobs)
             return
         drop_blobs(into, origin.blobs)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import SnapshotError
-from shards.profile import snapshot
+from shards.profile import blobs, files, snapshot
 from shards.profile.blobs import may_have_missed, take_blobs
 from shards.profile.cookies import copy_live_cookies
 from shards.profile.files import relevant_files
@@ -117,6 +117,37 @@ def test_a_blob_that_came_and_went_during_the_copy_makes_it_begin_again(
     monkeypatch.setattr(snapshot, "copy_leveldb", come_and_go)
     take_live(profile, tmp_path / "copy", extra={})
     assert len(calls) == 3
+
+
+def test_a_blob_that_was_listed_and_is_gone_before_it_is_linked_makes_it_begin_again(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, looks = snapshot.take_blobs, []
+
+    def look_with_a_late_link(source: Path, target: Path, below: str) -> bool:
+        looks.append(below)
+        if len(looks) == 2:
+            gone = f"{BLOBS}/1/00/2b"
+            monkeypatch.setattr(blobs, "blob_files", lambda root, _: iter([gone, f"{BLOBS}/1/00/2a"]))
+            try:
+                return real(source, target, below)
+            finally:
+                monkeypatch.setattr(blobs, "blob_files", files.blob_files)
+        return real(source, target, below)
+
+    monkeypatch.setattr(snapshot, "take_blobs", look_with_a_late_link)
+    paths = take_live(profile, tmp_path / "copy", extra={}).paths
+    assert len(looks) == 4
+    assert f"{BLOBS}/1/00/2a" in paths
+
+
+def test_a_blob_that_was_taken_before_and_is_gone_now_is_no_reason_to_begin_again(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert take_blobs(profile, tmp_path / "copy", BLOBS)
+    (profile / f"{BLOBS}/1/00/2a").unlink()
+    monkeypatch.setattr(blobs, "blob_files", lambda root, _: iter([f"{BLOBS}/1/00/2a"]))
+    assert take_blobs(profile, tmp_path / "copy", BLOBS)
 
 
 def test_a_blob_still_being_written_does_not_change_in_the_snapshot(profile: Path, tmp_path: Path) -> None:
