@@ -29,6 +29,7 @@ from shards.profile.digests import Digests
 from shards.profile.marker import LeftClean, mark_left_clean
 from shards.profile.snapshot import fingerprint, take_clean, take_live
 from shards.profile.space import check_free_space
+from shards.restore.restored import Restored
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -62,12 +63,15 @@ class Copier:
         if order is not None:
             self._generation = max(self._generation, order[1])
 
-    def begin_empty(self) -> None:
-        """Go on with a profile into which nothing was restored: what the stores have is of a login before this one.
+    def begin_with(self, restored: Restored) -> None:
+        """Go on above what was restored.
 
-        So the first archive of this one waits for nothing, and until then its hot copy may not be evicted.
+        If nothing was, what the stores have is of a login before this one: so the first archive of this one waits for
+        nothing, and until then its hot copy may not be evicted.
         """
-        self._in_redis = self._in_r2 = None
+        self.begin_above(restored.order)
+        if restored.source is None:
+            self._in_redis = self._in_r2 = None
 
     def forget_redis(self) -> None:
         """Note that Redis lost the hot copy: the next one is stored, whatever it equals."""

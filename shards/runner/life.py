@@ -105,9 +105,7 @@ class Life:
         record = run.notes.record
         if restored.source is None and record.paired and not record.scan_allowed:
             return Lived(ending=COPIES_DAMAGED if restored.damaged else NOTHING_TO_RESTORE)
-        run.copier.begin_above(restored.order)
-        if restored.source is None:
-            run.copier.begin_empty()
+        run.copier.begin_with(restored)
         hearing = Hearing(run.publisher)
         opened = await self._open(restored, hearing)
         if opened is None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from daemon.sessions.record import CopyFacts, SessionRecord
 from shards.backup.copier import Copier
+from shards.restore.restored import Restored
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -19,9 +20,9 @@ def copier(archive: CopyFacts | None) -> Copier:
 
 def test_an_archive_counts_until_it_is_of_a_login_before_this_one() -> None:
     made = copier(CopyFacts(at=NOW, size_bytes=9, token=3, generation=4, clean=True, content_digest="d", key="k"))
-    made.begin_above((3, 4))
+    made.begin_with(Restored(source="r2", order=(3, 4)))
     assert made.archived
-    made.begin_empty()
+    made.begin_with(Restored(source=None))
     assert not made.archived
     assert made.next_generation() == 5
 
