@@ -1,16 +1,16 @@
-"""The connection to Redis: three clients for three needs, scripts, and one place that translates errors."""
+"""The connection to Redis: a client for each need, scripts, and one place that translates errors."""
 
 import asyncio
 import contextlib
 import hashlib
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from daemon.core.clock import mono_s
@@ -19,6 +19,8 @@ from daemon.core.sections import RedisSettings
 from daemon.registry.clients import close_client, make_client
 
 _LUA = Path(__file__).parent / "lua"
+
+_AWAY = (RedisError, RedisClusterException, OSError)
 
 Call = tuple[str, Sequence[str], Sequence[str | int]]
 """A script by its name, with its keys and its arguments."""
@@ -48,7 +50,10 @@ def _is_of_redis_py(error: BaseException) -> bool:
 
 
 class RedisLink:
-    """Clients of one process: `text` decodes, `binary` does not, `blocking` may wait long for an answer."""
+    """Clients of one process: `text` decodes, `binary` does not, `blocking` may wait long for an answer.
+
+    `apart` is for `run_many_apart` alone.
+    """
 
     def __init__(self, settings: RedisSettings) -> None:
         address = settings.address
@@ -58,6 +63,7 @@ class RedisLink:
         self.text = make_client(address, timeout_s=limit_s, decode=True)
         self.binary = make_client(address, timeout_s=limit_s, decode=False)
         self.blocking = make_client(address, timeout_s=limit_s, decode=True)
+        self.apart = make_client(address, timeout_s=limit_s, decode=True) if self.kind == "cluster" else self.text
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +75,7 @@ class RedisLink:
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in (self.text, self.binary, self.blocking):
+        for client in (self.text, self.binary, self.blocking, self.apart):
             await close_client(client)
 
     @contextlib.asynccontextmanager
@@ -90,7 +96,7 @@ class RedisLink:
                 yield
             if task.cancelling() > cancels:
                 raise asyncio.CancelledError
-        except (RedisError, RedisClusterException, OSError) as error:
+        except _AWAY as error:
             raise _away(what, error) from error
         except AttributeError as error:
             if not _is_of_redis_py(error):
@@ -103,7 +109,7 @@ class RedisLink:
         async with self.asking(what, waits_s=waits_s):
             try:
                 yield self.blocking
-            except (RedisError, RedisClusterException, OSError, AttributeError, asyncio.CancelledError):
+            except (*_AWAY, AttributeError, asyncio.CancelledError):
                 if self.kind == "cluster":
                     # To find out which node has a stream, redis-py asks one that it chose once, also when that is dead.
                     await close_client(self.blocking)
@@ -181,34 +187,59 @@ class RedisLink:
     ) -> list[Any | None]:
         """As `run_many`, but each master of a cluster answers for itself: None where one did not.
 
+        For one caller at a time. On a cluster it has a client of its own, and asks that client's nodes itself: of any
+        other, redis-py closes the connections to all masters whenever somebody finds one of them dead.
+
         Raises:
             RedisUnavailableError: nobody answered.
         """
         if self.kind != "cluster":
             return await self.run_many(script, calls)
-        parts = await self._by_master(calls)
-        answers = await asyncio.gather(
-            *(self.run_many(script, [calls[at] for at in part]) for part in parts), return_exceptions=True
-        )
-        found: list[Any | None] = [None] * len(calls)
-        for part, answer in zip(parts, answers, strict=True):
-            if isinstance(answer, list):
-                for at, one in zip(part, answer, strict=True):
-                    found[at] = one
-            elif not isinstance(answer, RedisUnavailableError) or len(parts) == 1:
-                raise answer
-        if all(isinstance(answer, RedisUnavailableError) for answer in answers):
+        found: dict[int, Any] = {}
+        try:
+            async with self.asking(f"run {script}"):
+                for _ in range(2):  # again with the masters of then
+                    missing = [at for at in range(len(calls)) if at not in found]
+                    if await self._run_apart(script, {at: calls[at] for at in missing}, found):
+                        break
+                    await close_client(self.apart)
+        except RedisUnavailableError:
+            await close_client(self.apart)
+            if not found:
+                raise
+        if calls and not found:
             raise RedisUnavailableError(f"Redis did not run {script}: no master answers")
-        return found
+        return [found.get(at) for at in range(len(calls))]
 
-    async def _by_master(self, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]) -> list[list[int]]:
-        """Return the positions of the calls that go to one master, for each of them."""
-        parts: dict[str, list[int]] = {}
-        async with self.asking("tell its masters"):
-            await self.text.initialize()
-            for at, (keys, _) in enumerate(calls):
-                parts.setdefault(self.text.get_node_from_key(keys[0]).name, []).append(at)
-        return list(parts.values())
+    async def _run_apart(
+        self, script: str, calls: Mapping[int, tuple[Sequence[str], Sequence[str | int]]], found: dict[int, Any]
+    ) -> bool:
+        """Ask each master for its own part and note what it says as it comes; return whether all did."""
+        await self.apart.initialize()
+        parts: dict[str, tuple[ClusterNode, list[PipelineCommand]]] = {}
+        for at, (keys, args) in calls.items():
+            node = self.apart.get_node_from_key(keys[0])
+            command = PipelineCommand(at, "EVALSHA", _script_sha(script), len(keys), *keys, *args)
+            parts.setdefault(node.name, (node, []))[1].append(command)
+        answers = await asyncio.gather(
+            *(self._run_part(script, node, part, found) for node, part in parts.values()), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, _AWAY):
+                raise answer
+        return len(found.keys() & calls.keys()) == len(calls)
+
+    async def _run_part(
+        self, script: str, node: ClusterNode, part: list[PipelineCommand], found: dict[int, Any]
+    ) -> None:
+        await node.execute_pipeline(part)
+        if any(isinstance(command.result, NoScriptError) for command in part):
+            # A master that is new or was emptied.
+            await node.execute_command("SCRIPT LOAD", _script_text(script))
+            await node.execute_pipeline(part)
+        found.update(
+            {command.position: command.result for command in part if not isinstance(command.result, Exception)}
+        )
 
     async def _run_many_on_cluster(
         self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
