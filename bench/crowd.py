@@ -54,6 +54,9 @@ class _IdlePage:
     async def download_media(self, message_id: str, *, limit_bytes: int) -> MediaFile:
         raise NotImplementedError
 
+    def collect_garbage(self) -> None:
+        return
+
 
 class _IdleOpen:
     last_words = ""

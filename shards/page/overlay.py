@@ -12,6 +12,7 @@ from typing import Any
 from daemon.core.clock import mono_s
 from daemon.core.errors import ArchiveDamagedError, BrowserError
 from shards.browser.connection import BrowserConnection
+from shards.page.empty_document import empty_document
 
 OVERLAY_FILE = "overlay.json"
 """Name of an overlay among the files of a live snapshot."""
@@ -113,47 +114,20 @@ _REPLACE = """(items) => {
 async def apply_overlay(connection: BrowserConnection, overlay: Overlay, *, timeout_s: float) -> None:
     """Put an overlay into the browser, in an empty document of its origin, before the real page is opened.
 
-    The document is answered by us and never asked of the network. So the overlay is there before the page's first
-    script, exactly once, and nothing stays behind that could write it again: a page that reloads after a logout must
-    not find its old login. localStorage is replaced as a whole, because the files may hold keys that were gone
-    when the overlay was taken.
+    So the overlay is there before the page's first script, exactly once, and nothing stays behind that could write it
+    again: a page that reloads after a logout must not find its old login. localStorage is replaced as a whole, because
+    the files may hold keys that were gone when the overlay was taken.
 
     Raises:
         BrowserError: not applied, or not wholly; start again with a fresh profile.
     """
     deadline_mono_s = mono_s() + timeout_s
-
-    def answer(event: dict[str, Any]) -> None:
-        connection.cdp_nowait(
-            "Fetch.fulfillRequest",
-            {
-                "requestId": event.get("requestId"),
-                "responseCode": 200,
-                "responseHeaders": [{"name": "Content-Type", "value": "text/html"}],
-            },
-        )
-
-    async def cdp(method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        return await connection.cdp(method, params, timeout_s=max(0.1, deadline_mono_s - mono_s()))
-
     if overlay.cookies:
-        await cdp("Network.setCookies", {"cookies": [_settable(cookie, overlay.origin) for cookie in overlay.cookies]})
-    connection.on("Fetch.requestPaused", answer)
-    try:
-        # A service worker of a restored profile would otherwise answer instead of us.
-        await cdp("Network.enable")
-        await cdp("Network.setBypassServiceWorker", {"bypass": True})
-        await cdp("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
-        await cdp("Page.navigate", {"url": f"{overlay.origin}/"})
+        cookies = [_settable(cookie, overlay.origin) for cookie in overlay.cookies]
+        await connection.cdp("Network.setCookies", {"cookies": cookies}, timeout_s=timeout_s)
+    left_s = max(0.1, deadline_mono_s - mono_s())
+    async with empty_document(connection, origin=overlay.origin, timeout_s=left_s):
         await _replace_storage(connection, overlay, deadline_mono_s)
-    finally:
-        connection.off("Fetch.requestPaused", answer)
-        for method, params in (
-            ("Fetch.disable", {}),
-            ("Network.setBypassServiceWorker", {"bypass": False}),
-            ("Network.disable", {}),
-        ):
-            connection.cdp_nowait(method, params)
 
 
 async def _replace_storage(connection: BrowserConnection, overlay: Overlay, deadline_mono_s: float) -> None:

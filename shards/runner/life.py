@@ -172,6 +172,7 @@ class Life:
             on_login=run.backups.on_login,
             sync_timeout_s=browser.sync_timeout_ms / 1000,
             boot_timeout_s=browser.start_timeout_ms / 1000,
+            starting=self._shard.admission.is_busy,
         )
 
     async def _stopped(self) -> Ending:

@@ -26,6 +26,8 @@ _BOOTING_LOOK_INTERVAL_S = 0.2
 _RESTING_LOOK_INTERVAL_S = 10.0
 """Of a page that stays connected: it tells by itself when that changes, and is looked at in case that gets lost."""
 _CALM_LOOKS = 5
+_GIVES_WAY_S = 180.0
+"""As starts may wait for memory, too, what frees some does not wait for them for ever."""
 _QR_MUST_STAY_S = 3.0
 """A restored page may show the QR screen for a moment; only one that stays means that the login was not accepted."""
 _HUNG_AFTER = 3
@@ -46,8 +48,12 @@ class PageWatch:
         on_login: Callable[[], Awaitable[None]],
         sync_timeout_s: float,
         boot_timeout_s: float,
+        starting: Callable[[], bool],
     ) -> None:
-        """`on_login` is awaited when the page is seen logged in and each time it gets connected: back up now."""
+        """`on_login` is awaited when the page is seen logged in and each time it gets connected: back up now.
+
+        `starting` says whether other sessions start here, which need the processor now.
+        """
         self._page = page
         self._hearing = hearing
         self._notes = notes
@@ -56,11 +62,13 @@ class PageWatch:
         self._on_login = on_login
         self._sync_timeout_s = sync_timeout_s
         self._boot_timeout_s = boot_timeout_s
+        self._starting = starting
         self._unexpected_qr_since_mono_s: float | None = None
         self._began_mono_s = mono_s()
         self._not_connected_since_mono_s = mono_s()
         self._looks_without_qr = 0
         self._calm_looks = 0
+        self._untidy_since_mono_s: float | None = None
         self._greeted = False
         self._logged_in_mono_s = 0.0
         self._scanned = restored.source is None and not notes.record.paired
@@ -98,7 +106,9 @@ class PageWatch:
                 self._hearing.active = False
                 await self._notes.touch()
             written = await self._notes.flush()
-            await self._pause(self._interval_s(snapshot, written=written))
+            interval_s = self._interval_s(snapshot, written=written)
+            self._tidy(resting=interval_s == _RESTING_LOOK_INTERVAL_S)
+            await self._pause(interval_s)
 
     def _interval_s(self, snapshot: PageSnapshot, *, written: bool) -> float:
         """Return when to look again; what Redis did not take is tried again at each look, so that is no rest."""
@@ -108,6 +118,15 @@ class PageWatch:
             return _RESTING_LOOK_INTERVAL_S
         booting = not self.settled.is_set() or snapshot.state is PageState.SYNCING
         return _BOOTING_LOOK_INTERVAL_S if booting else _LOOK_INTERVAL_S
+
+    def _tidy(self, *, resting: bool) -> None:
+        """Collect the page's garbage once after it got connected; sessions that start go first, but not for long."""
+        if not resting or self._untidy_since_mono_s is None:
+            return
+        if self._starting() and mono_s() - self._untidy_since_mono_s < _GIVES_WAY_S:
+            return
+        self._untidy_since_mono_s = None
+        self._page.collect_garbage()
 
     async def _pause(self, interval_s: float) -> None:
         try:
@@ -225,6 +244,7 @@ class PageWatch:
         if self._notes.record.unsaved is not None:
             await self._notes.write(unsaved=None)
         self.connected.set()
+        self._untidy_since_mono_s = mono_s()
         if self._greeted:
             return
         self._greeted = True

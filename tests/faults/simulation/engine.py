@@ -141,6 +141,9 @@ class SimulatedPage:
         """There are no files here."""
         raise PageCallError("no media here", outcome="not_sent", reason="message_not_found")
 
+    def collect_garbage(self) -> None:
+        """There is none here."""
+
 
 class SimulatedOpen:
     """A simulated browser with its page."""

@@ -9,7 +9,7 @@ from daemon.core.clock import mono_s
 from shards.page.events import PageEvent, PageEventKind
 from shards.page.state import PageSnapshot, PageState
 from shards.runner.hearing import Hearing
-from shards.runner.watch import _CALM_LOOKS, _LOOK_INTERVAL_S, _RESTING_LOOK_INTERVAL_S, PageWatch
+from shards.runner.watch import _CALM_LOOKS, _GIVES_WAY_S, _LOOK_INTERVAL_S, _RESTING_LOOK_INTERVAL_S, PageWatch
 from tests.unit.runner.test_hearing import RECORD
 
 CONNECTED = PageSnapshot(state=PageState.CONNECTED, phone="1")
@@ -19,15 +19,45 @@ class Restored:
     source = "r2"
 
 
+class Idle:
+    """A page that counts how often it collected its garbage."""
+
+    def __init__(self) -> None:
+        self.collected = 0
+
+    def collect_garbage(self) -> None:
+        self.collected += 1
+
+
+class Others:
+    """Whether other sessions start."""
+
+    start = False
+
+    def starting(self) -> bool:
+        return self.start
+
+
 @pytest.fixture
-def watch() -> PageWatch:
+def page() -> Idle:
+    return Idle()
+
+
+@pytest.fixture
+def others() -> Others:
+    return Others()
+
+
+@pytest.fixture
+def watch(page: Idle, others: Others) -> PageWatch:
     """The watch over a page that has been connected."""
     notes = cast(Any, type("Notes", (), {"record": RECORD}))
     hearing = Hearing(cast(Any, None))
     made = PageWatch(
-        cast(Any, None), hearing, notes, cast(Any, None), cast(Any, Restored),
-        on_login=cast(Any, None), sync_timeout_s=1, boot_timeout_s=1,
+        cast(Any, page), hearing, notes, cast(Any, None), cast(Any, Restored),
+        on_login=cast(Any, None), sync_timeout_s=1, boot_timeout_s=1, starting=others.starting,
     )  # fmt: skip
+    made._untidy_since_mono_s = mono_s()
     made.settled.set()
     made.connected.set()
     return made
@@ -65,3 +95,20 @@ async def test_a_hint_of_the_page_ends_a_rest_at_once_and_looks_are_frequent_aga
     await watch._pause(_RESTING_LOOK_INTERVAL_S)
     assert mono_s() - began_mono_s < 1
     assert watch._interval_s(CONNECTED, written=True) == _LOOK_INTERVAL_S
+
+
+def test_garbage_is_collected_once_when_a_connected_page_comes_to_rest(watch: PageWatch, page: Idle) -> None:
+    watch._tidy(resting=False)
+    assert page.collected == 0
+    watch._tidy(resting=True)
+    watch._tidy(resting=True)
+    assert page.collected == 1
+
+
+def test_sessions_that_start_go_before_garbage_but_not_for_ever(watch: PageWatch, page: Idle, others: Others) -> None:
+    others.start = True
+    watch._tidy(resting=True)
+    assert page.collected == 0
+    watch._untidy_since_mono_s = mono_s() - _GIVES_WAY_S
+    watch._tidy(resting=True)
+    assert page.collected == 1
