@@ -66,7 +66,7 @@ SUITE = (
     Part(name="messages"),
     Part(name="webhooks"),
     Part(name="load", arguments=("--rate", "40", "--duration", "60", "--sessions", "10")),
-    Part(name="control_plane"),
+    Part(name="control_plane", arguments=("--sessions", "3000", "--shards", "20")),
     Part(name="placement"),
     Part(name="census"),
 )
