@@ -82,6 +82,13 @@ async def close_client(client: Any) -> None:
             await step
 
 
+async def close_nodes(cluster: RedisCluster) -> None:
+    """Close the connections of a cluster's client that was never initialized itself, but whose nodes were asked."""
+    for nodes in ("nodes_cache", "startup_nodes"):
+        with contextlib.suppress(RedisError, RedisClusterException, OSError):
+            await cluster.nodes_manager.aclose(nodes)
+
+
 def _closing(client: Any) -> list[Any]:
     sentinel = getattr(client.connection_pool, "sentinel_manager", None)
     asked = sentinel.sentinels if sentinel is not None else ()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import traceback
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from daemon.core.clock import mono_s
 from daemon.core.errors import RedisUnavailableError
 from daemon.core.sections import RedisSettings
-from daemon.registry.clients import close_client, make_client
+from daemon.registry.clients import close_client, close_nodes, make_client
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -43,6 +43,10 @@ def _away(what: str, error: Exception) -> RedisUnavailableError:
     )
 
 
+def _failed(answer: object) -> bool:
+    return isinstance(answer, BaseException)
+
+
 def _is_of_redis_py(error: BaseException) -> bool:
     """Return whether it was raised in redis-py, which uses connections that it closed meanwhile in another task."""
     frames = list(traceback.walk_tb(error.__traceback__))
@@ -50,10 +54,7 @@ def _is_of_redis_py(error: BaseException) -> bool:
 
 
 class RedisLink:
-    """Clients of one process: `text` decodes, `binary` does not, `blocking` may wait long for an answer.
-
-    `apart` is for `run_many_apart` alone.
-    """
+    """Clients of one process: `text` decodes, `binary` does not, `blocking` may wait long for an answer."""
 
     def __init__(self, settings: RedisSettings) -> None:
         address = settings.address
@@ -63,7 +64,8 @@ class RedisLink:
         self.text = make_client(address, timeout_s=limit_s, decode=True)
         self.binary = make_client(address, timeout_s=limit_s, decode=False)
         self.blocking = make_client(address, timeout_s=limit_s, decode=True)
-        self.apart = make_client(address, timeout_s=limit_s, decode=True) if self.kind == "cluster" else self.text
+        self._apart = make_client(address, timeout_s=limit_s, decode=True) if self.kind == "cluster" else None
+        """For `run_many_apart`: whose connections nobody closes, as only its nodes are asked."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,8 +77,10 @@ class RedisLink:
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in (self.text, self.binary, self.blocking, self.apart):
+        for client in (self.text, self.binary, self.blocking):
             await close_client(client)
+        if self._apart is not None:
+            await close_nodes(self._apart)
 
     @contextlib.asynccontextmanager
     async def asking(self, what: str, *, waits_s: float = 0.0) -> AsyncIterator[None]:
@@ -187,59 +191,87 @@ class RedisLink:
     ) -> list[Any | None]:
         """As `run_many`, but each master of a cluster answers for itself: None where one did not.
 
-        For one caller at a time. On a cluster it has a client of its own, and asks that client's nodes itself: of any
-        other, redis-py closes the connections to all masters whenever somebody finds one of them dead.
+        On a cluster it first asks the masters that it knows over connections of its own: redis-py closes those of its
+        clients to all masters whenever somebody finds one of them dead. What got no plain answer there (a dead master,
+        a slot that moves) is asked again as redis-py does it. Takes at most twice `REDIS_TIMEOUT_MS`.
 
         Raises:
             RedisUnavailableError: nobody answered.
         """
-        if self.kind != "cluster":
+        if self._apart is None:
             return await self.run_many(script, calls)
-        found: dict[int, Any] = {}
-        try:
-            async with self.asking(f"run {script}"):
-                for _ in range(2):  # again with the masters of then
-                    missing = [at for at in range(len(calls)) if at not in found]
-                    if await self._run_apart(script, {at: calls[at] for at in missing}, found):
-                        break
-                    await close_client(self.apart)
-        except RedisUnavailableError:
-            await close_client(self.apart)
-            if not found:
-                raise
-        if calls and not found:
-            raise RedisUnavailableError(f"Redis did not run {script}: no master answers")
+        found = await self._run_apart(self._apart, script, calls)
+        missing = [at for at in range(len(calls)) if at not in found]
+        if missing:
+            again, _ = await asyncio.gather(
+                self._run_by_master(script, [calls[at] for at in missing]),
+                self._find_masters(self._apart),
+                return_exceptions=True,
+            )
+            if isinstance(again, list):
+                found.update(zip(missing, again, strict=True))
+            elif not found or not isinstance(again, RedisUnavailableError):
+                raise again
         return [found.get(at) for at in range(len(calls))]
 
     async def _run_apart(
-        self, script: str, calls: Mapping[int, tuple[Sequence[str], Sequence[str | int]]], found: dict[int, Any]
-    ) -> bool:
-        """Ask each master for its own part and note what it says as it comes; return whether all did."""
-        await self.apart.initialize()
+        self, cluster: RedisCluster, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
+    ) -> dict[int, Any]:
+        """Ask each master that is known over its own connections; return the plain answers, by position."""
+        if not cluster.nodes_manager.slots_cache:
+            with contextlib.suppress(RedisUnavailableError):
+                await self._find_masters(cluster)
         parts: dict[str, tuple[ClusterNode, list[PipelineCommand]]] = {}
-        for at, (keys, args) in calls.items():
-            node = self.apart.get_node_from_key(keys[0])
-            command = PipelineCommand(at, "EVALSHA", _script_sha(script), len(keys), *keys, *args)
-            parts.setdefault(node.name, (node, []))[1].append(command)
-        answers = await asyncio.gather(
-            *(self._run_part(script, node, part, found) for node, part in parts.values()), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException) and not isinstance(answer, _AWAY):
+        for at, (keys, args) in enumerate(calls):
+            node = None
+            with contextlib.suppress(RedisClusterException):
+                node = cluster.get_node_from_key(keys[0])
+            if node is not None:  # else nothing is known of its slot
+                command = PipelineCommand(at, "EVALSHA", _script_sha(script), len(keys), *keys, *args)
+                parts.setdefault(node.name, (node, []))[1].append(command)
+        found: dict[int, Any] = {}
+        for answer in await asyncio.gather(
+            *(self._run_part(script, node, part) for node, part in parts.values()), return_exceptions=True
+        ):
+            if isinstance(answer, dict):
+                found.update(answer)
+            elif not isinstance(answer, RedisUnavailableError):
                 raise answer
-        return len(found.keys() & calls.keys()) == len(calls)
+        return found
 
-    async def _run_part(
-        self, script: str, node: ClusterNode, part: list[PipelineCommand], found: dict[int, Any]
-    ) -> None:
-        await node.execute_pipeline(part)
-        if any(isinstance(command.result, NoScriptError) for command in part):
-            # A master that is new or was emptied.
-            await node.execute_command("SCRIPT LOAD", _script_text(script))
+    async def _run_part(self, script: str, node: ClusterNode, part: list[PipelineCommand]) -> dict[int, Any]:
+        async with self.asking(f"run {script}"), asyncio.timeout(self._limit_s / 2):
             await node.execute_pipeline(part)
-        found.update(
-            {command.position: command.result for command in part if not isinstance(command.result, Exception)}
-        )
+            if any(isinstance(command.result, NoScriptError) for command in part):
+                # A master that is new or was emptied; every script may be run twice.
+                await node.execute_command("SCRIPT LOAD", _script_text(script))
+                await node.execute_pipeline(part)
+        return {command.position: command.result for command in part if not isinstance(command.result, Exception)}
+
+    async def _find_masters(self, cluster: RedisCluster) -> None:
+        """Learn anew which master has which slots. Where that fails, what was known before is kept."""
+        async with self.asking("tell its masters"), asyncio.timeout(self._limit_s / 2):
+            await cluster.nodes_manager.initialize()
+
+    async def _run_by_master(
+        self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
+    ) -> list[Any | None]:
+        async with self.asking(f"run {script}"):
+            await self.text.initialize()
+            parts: dict[str, list[int]] = {}
+            for at, (keys, _) in enumerate(calls):
+                parts.setdefault(self.text.get_node_from_key(keys[0]).name, []).append(at)
+            answers = await asyncio.gather(
+                *(self.run_many(script, [calls[at] for at in part]) for part in parts.values()), return_exceptions=True
+            )
+        found: list[Any | None] = [None] * len(calls)
+        for part, answer in zip(parts.values(), answers, strict=True):
+            if isinstance(answer, list):
+                for at, one in zip(part, answer, strict=True):
+                    found[at] = one
+            elif not isinstance(answer, RedisUnavailableError) or all(map(_failed, answers)):
+                raise answer
+        return found
 
     async def _run_many_on_cluster(
         self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]

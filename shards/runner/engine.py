@@ -45,7 +45,7 @@ class Page(Protocol):
         """Return the file of a message."""
 
     def collect_garbage(self) -> None:
-        """Give back memory that is not used any more; takes the page some tens of milliseconds."""
+        """Give back memory that is not used any more; the page's scripts stand still meanwhile."""
 
 
 class OpenPage(Protocol):

@@ -244,7 +244,8 @@ class PageWatch:
         if self._notes.record.unsaved is not None:
             await self._notes.write(unsaved=None)
         self.connected.set()
-        self._untidy_since_mono_s = mono_s()
+        if self._untidy_since_mono_s is None:
+            self._untidy_since_mono_s = mono_s()
         if self._greeted:
             return
         self._greeted = True

@@ -1,7 +1,9 @@
 """A real Redis Cluster of local processes: masters, each with one replica if asked for."""
 
 import contextlib
+import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +72,17 @@ class Cluster:
     def kill(self, port: int) -> None:
         """End a node without a word to the others."""
         self._running.pop(port).close()
+
+    @contextlib.contextmanager
+    def standing_still(self, port: int) -> Iterator[None]:
+        """Stop the process of a node for a while: connections stand, and nothing answers."""
+        with redis.Redis(port=port) as client:
+            pid = int(client.info("server")["process_id"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End all nodes."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
-import redis
 from pydantic import SecretStr
 
 from daemon.core.clock import utc_now
@@ -140,64 +139,6 @@ async def test_whatever_is_under_way_when_a_master_dies_is_done_or_away_and_goes
 
         for _ in range(30):  # replies are on all masters
             await through_the_failure(answered)
-
-
-@pytest.fixture
-def partial(cluster_of_three: Cluster) -> Cluster:
-    """A cluster whose masters answer for their own slots when another is dead."""
-    for port in cluster_of_three.masters:
-        with redis.Redis(port=port) as client:
-            client.config_set("cluster-require-full-coverage", "no")
-    return cluster_of_three
-
-
-@pytest.fixture
-def cluster_of_three() -> Iterator[Cluster]:
-    with redis_cluster() as cluster:
-        yield cluster
-
-
-async def test_a_dead_master_of_a_cluster_costs_the_leases_of_its_own_sessions_only(partial: Cluster) -> None:
-    async with linked(partial.url) as link:
-        leases = Leases(link, ttl_ms=60_000)
-        taken = [await leases.acquire(f"s{number}", "h", floor=0) for number in range(30)]
-        assert await leases.renew(taken) == [Renewal.KEPT] * 30
-        partial.kill(partial.masters[2])
-        for _ in range(3):
-            answers = await leases.renew(taken)
-            assert set(answers) == {Renewal.KEPT, Renewal.UNKNOWN}
-            assert 10 <= answers.count(Renewal.KEPT) < 30
-
-
-async def test_who_asks_a_dead_master_meanwhile_costs_no_lease_of_the_others(partial: Cluster) -> None:
-    """redis-py closes the connections of all callers when one of them finds a node dead."""
-    async with linked(partial.url) as link:
-        leases, records = Leases(link, ttl_ms=60_000), Records(link)
-        taken = [await leases.acquire(f"s{number}", "h", floor=0) for number in range(30)]
-        owners = [link.text.get_node_from_key(keys.lease(lease.session_id)).port for lease in taken]
-        dead = partial.masters[2]
-        lost = [lease.session_id for lease, owner in zip(taken, owners, strict=True) if owner == dead]
-        assert lost
-        over = asyncio.Event()
-
-        async def asks() -> int:
-            away = 0
-            while not over.is_set():
-                with contextlib.suppress(RedisUnavailableError):
-                    await records.get_many(lost)
-                    continue
-                away += 1
-            return away
-
-        partial.kill(dead)
-        async with asyncio.TaskGroup() as tasks:
-            asking = [tasks.create_task(asks()) for _ in range(10)]
-            for _ in range(20):
-                answers = await leases.renew(taken)
-                expected = [Renewal.UNKNOWN if owner == dead else Renewal.KEPT for owner in owners]
-                assert answers == expected
-            over.set()
-        assert all(task.result() for task in asking), "nobody found the master dead"
 
 
 async def test_sentinel_leads_to_the_next_master(watched: Watched) -> None:

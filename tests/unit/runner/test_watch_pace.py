@@ -1,13 +1,17 @@
 """How often a page is looked at."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
 from daemon.core.clock import mono_s
+from daemon.sessions.states import SessionState
 from shards.page.events import PageEvent, PageEventKind
 from shards.page.state import PageSnapshot, PageState
+from shards.runner import watch as pace
 from shards.runner.hearing import Hearing
 from shards.runner.watch import _CALM_LOOKS, _GIVES_WAY_S, _LOOK_INTERVAL_S, _RESTING_LOOK_INTERVAL_S, PageWatch
 from tests.unit.runner.test_hearing import RECORD
@@ -24,6 +28,9 @@ class Idle:
 
     def __init__(self) -> None:
         self.collected = 0
+
+    async def snapshot(self) -> PageSnapshot:
+        return CONNECTED
 
     def collect_garbage(self) -> None:
         self.collected += 1
@@ -112,3 +119,28 @@ def test_sessions_that_start_go_before_garbage_but_not_for_ever(watch: PageWatch
     watch._untidy_since_mono_s = mono_s() - _GIVES_WAY_S
     watch._tidy(resting=True)
     assert page.collected == 1
+
+
+async def test_a_session_that_gets_connected_has_its_garbage_collected_once(
+    page: Idle, others: Others, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "_LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr(pace, "_RESTING_LOOK_INTERVAL_S", 0.002)
+    notes = AsyncMock()
+    notes.record = SimpleNamespace(status=None, paired=True, pushname="", unsaved=None)
+    notes.flush.return_value = True
+    watch = PageWatch(
+        cast(Any, page), Hearing(cast(Any, None)), notes, AsyncMock(token=1),
+        cast(Any, SimpleNamespace(source=None, phases=SimpleNamespace(add=lambda step, took_s: None), order=None)),
+        on_login=AsyncMock(), sync_timeout_s=1, boot_timeout_s=1, starting=others.starting,
+    )  # fmt: skip
+    running = asyncio.create_task(watch.run())
+    try:
+        await asyncio.wait_for(watch.connected.wait(), 1)
+        notes.record.status = SessionState.CONNECTED
+        assert page.collected == 0
+        await asyncio.sleep(0.2)
+        assert not running.done()
+        assert page.collected == 1
+    finally:
+        running.cancel()
