@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import AskError, NoScriptError, RedisClusterException, RedisError
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import RedisUnavailableError
+from daemon.core.loops import cancel_all
 from daemon.core.sections import RedisSettings
 from daemon.registry.clients import close_client, close_nodes, make_client
 
@@ -41,10 +42,6 @@ def _away(what: str, error: Exception) -> RedisUnavailableError:
         f"Redis did not {what}: {type(error).__name__}",
         hint="check that Redis runs and REDIS_URL is right; nothing was lost, it is tried again",
     )
-
-
-def _failed(answer: object) -> bool:
-    return isinstance(answer, BaseException)
 
 
 def _is_of_redis_py(error: BaseException) -> bool:
@@ -83,8 +80,10 @@ class RedisLink:
             await close_nodes(self._apart)
 
     @contextlib.asynccontextmanager
-    async def asking(self, what: str, *, waits_s: float = 0.0) -> AsyncIterator[None]:
+    async def asking(self, what: str, *, waits_s: float = 0.0, limit_s: float | None = None) -> AsyncIterator[None]:
         """Give what is asked inside `REDIS_TIMEOUT_MS`, with all of redis-py's connecting and trying again.
+
+        `limit_s` is a shorter limit.
 
         Anything that Redis or the network does wrong becomes RedisUnavailableError: nothing is known then. The message
         names the kind of error only, because the text of some of redis-py's errors holds the address.
@@ -96,7 +95,7 @@ class RedisLink:
         assert task is not None
         cancels = task.cancelling()
         try:
-            async with asyncio.timeout(waits_s + self._limit_s):
+            async with asyncio.timeout(waits_s + (self._limit_s if limit_s is None else limit_s)):
                 yield
             if task.cancelling() > cancels:
                 raise asyncio.CancelledError
@@ -193,19 +192,21 @@ class RedisLink:
 
         On a cluster it first asks the masters that it knows over connections of its own: redis-py closes those of its
         clients to all masters whenever somebody finds one of them dead. What got no plain answer there (a dead master,
-        a slot that moves) is asked again as redis-py does it. Takes at most twice `REDIS_TIMEOUT_MS`.
+        a slot that has moved) is asked again as redis-py does it. All within `REDIS_TIMEOUT_MS`, as one call.
 
         Raises:
             RedisUnavailableError: nobody answered.
         """
         if self._apart is None:
             return await self.run_many(script, calls)
+        deadline_mono_s = mono_s() + self._limit_s
         found = await self._run_apart(self._apart, script, calls)
         missing = [at for at in range(len(calls)) if at not in found]
         if missing:
+            left_s = max(0.0, deadline_mono_s - mono_s())
             again, _ = await asyncio.gather(
-                self._run_by_master(script, [calls[at] for at in missing]),
-                self._find_masters(self._apart),
+                self._run_by_master(script, [calls[at] for at in missing], left_s),
+                self._find_masters(self._apart, left_s),
                 return_exceptions=True,
             )
             if isinstance(again, list):
@@ -220,7 +221,7 @@ class RedisLink:
         """Ask each master that is known over its own connections; return the plain answers, by position."""
         if not cluster.nodes_manager.slots_cache:
             with contextlib.suppress(RedisUnavailableError):
-                await self._find_masters(cluster)
+                await self._find_masters(cluster, self._limit_s / 4)
         parts: dict[str, tuple[ClusterNode, list[PipelineCommand]]] = {}
         for at, (keys, args) in enumerate(calls):
             node = None
@@ -231,7 +232,7 @@ class RedisLink:
                 parts.setdefault(node.name, (node, []))[1].append(command)
         found: dict[int, Any] = {}
         for answer in await asyncio.gather(
-            *(self._run_part(script, node, part) for node, part in parts.values()), return_exceptions=True
+            *(self._run_part(cluster, script, node, part) for node, part in parts.values()), return_exceptions=True
         ):
             if isinstance(answer, dict):
                 found.update(answer)
@@ -239,38 +240,57 @@ class RedisLink:
                 raise answer
         return found
 
-    async def _run_part(self, script: str, node: ClusterNode, part: list[PipelineCommand]) -> dict[int, Any]:
-        async with self.asking(f"run {script}"), asyncio.timeout(self._limit_s / 2):
+    async def _run_part(
+        self, cluster: RedisCluster, script: str, node: ClusterNode, part: list[PipelineCommand]
+    ) -> dict[int, Any]:
+        async with self.asking(f"run {script}", limit_s=self._limit_s / 2):
             await node.execute_pipeline(part)
             if any(isinstance(command.result, NoScriptError) for command in part):
                 # A master that is new or was emptied; every script may be run twice.
                 await node.execute_command("SCRIPT LOAD", _script_text(script))
                 await node.execute_pipeline(part)
+            for command in part:
+                if isinstance(command.result, AskError):
+                    # On its way to another master. redis-py would send the two over any two connections.
+                    target = cluster.get_node(host=command.result.host, port=command.result.port)
+                    if target is not None:
+                        await target.execute_pipeline([PipelineCommand(command.position, "ASKING"), command])
         return {command.position: command.result for command in part if not isinstance(command.result, Exception)}
 
-    async def _find_masters(self, cluster: RedisCluster) -> None:
+    async def _find_masters(self, cluster: RedisCluster, limit_s: float) -> None:
         """Learn anew which master has which slots. Where that fails, what was known before is kept."""
-        async with self.asking("tell its masters"), asyncio.timeout(self._limit_s / 2):
+        async with self.asking("tell its masters", limit_s=limit_s):
             await cluster.nodes_manager.initialize()
 
     async def _run_by_master(
-        self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
+        self, script: str, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]], limit_s: float
     ) -> list[Any | None]:
-        async with self.asking(f"run {script}"):
+        deadline_mono_s = mono_s() + limit_s
+        parts: dict[str, list[int]] = {}
+        async with self.asking("tell its masters", limit_s=limit_s):
             await self.text.initialize()
-            parts: dict[str, list[int]] = {}
             for at, (keys, _) in enumerate(calls):
                 parts.setdefault(self.text.get_node_from_key(keys[0]).name, []).append(at)
-            answers = await asyncio.gather(
-                *(self.run_many(script, [calls[at] for at in part]) for part in parts.values()), return_exceptions=True
-            )
+        tasks = {
+            asyncio.create_task(self.run_many(script, [calls[at] for at in part])): part for part in parts.values()
+        }
+        try:
+            await asyncio.wait(tasks, timeout=max(0.0, deadline_mono_s - mono_s()))
+        finally:
+            await cancel_all(tasks)
         found: list[Any | None] = [None] * len(calls)
-        for part, answer in zip(parts.values(), answers, strict=True):
-            if isinstance(answer, list):
-                for at, one in zip(part, answer, strict=True):
+        faults: list[BaseException] = []
+        for task, part in tasks.items():
+            if task.cancelled():
+                faults.append(RedisUnavailableError(f"Redis did not run {script}: no answer in time"))
+            elif (fault := task.exception()) is not None:
+                faults.append(fault)
+            else:
+                for at, one in zip(part, task.result(), strict=True):
                     found[at] = one
-            elif not isinstance(answer, RedisUnavailableError) or all(map(_failed, answers)):
-                raise answer
+        for fault in faults:
+            if not isinstance(fault, RedisUnavailableError) or len(faults) == len(tasks):
+                raise fault
         return found
 
     async def _run_many_on_cluster(

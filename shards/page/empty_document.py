@@ -55,6 +55,7 @@ async def empty_document(connection: BrowserConnection, *, origin: str, timeout_
         await cdp("Network.enable")
         await cdp("Network.setBypassServiceWorker", {"bypass": True})
         await cdp("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        loaded.clear()  # of a document before this one
         shown = await cdp("Page.navigate", {"url": f"{origin}{_PATH}"})
         if shown.get("errorText"):
             raise BrowserError(f"an empty document cannot be opened: {shown['errorText']}", origin=origin)

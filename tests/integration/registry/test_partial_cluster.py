@@ -16,6 +16,7 @@ from tests.integration.registry.test_failover import linked
 from tests.servers.redis_cluster import Cluster, redis_cluster
 
 SESSIONS = 30
+TIMEOUT_S = 2.0
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def test_a_master_that_says_nothing_costs_the_leases_of_its_own_sessions_o
         expected = answers_without(link, hung, mine)
         with cluster.standing_still(hung):
             for _ in range(4):
-                async with asyncio.timeout(2 * 2.0 + 0.5):
+                async with asyncio.timeout(TIMEOUT_S + 0.5):
                     assert await leases.renew(mine) == expected
         for _ in range(50):
             if await leases.renew(mine) == [Renewal.KEPT] * SESSIONS:
@@ -73,6 +74,24 @@ async def test_a_master_that_says_nothing_costs_the_leases_of_its_own_sessions_o
             await asyncio.sleep(0.1)
         else:
             pytest.fail("the master that speaks again is not asked")
+
+
+async def test_a_process_that_begins_beside_a_master_that_says_nothing_soon_has_the_leases_of_the_others(
+    cluster: Cluster,
+) -> None:
+    async with held(cluster) as (link, _, mine):
+        hung = cluster.masters[0]
+        expected = answers_without(link, hung, mine)
+        with cluster.standing_still(hung):
+            async with linked(cluster.url) as begins:
+                leases = Leases(begins, ttl_ms=60_000)
+                for _ in range(20):
+                    with contextlib.suppress(RedisUnavailableError):
+                        if await leases.renew(mine) == expected:
+                            break
+                else:
+                    pytest.fail("the masters that live were never asked")
+                assert await leases.renew(mine) == expected
 
 
 @pytest.mark.parametrize("number", range(3))
