@@ -128,7 +128,7 @@ async def _cost(
     await asyncio.sleep(seconds)
     after = await _sample(registry, crowd, coordinator)
     passed_s = after["at_s"] - before["at_s"]
-    rates = {name: (after[name] - before[name]) / passed_s for name in after}
+    rates = {name: (after[name] - before.get(name, 0.0)) / passed_s for name in after}
     calls = {
         name.removeprefix("calls "): rate for name, rate in rates.items() if name.startswith("calls ") and rate > 0
     }
