@@ -20,6 +20,8 @@ EventListener = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
 
 _CLOSE_S = 2.0
+_CLOSE_PAGE_S = 2.0
+_REST_S = 1.0
 
 
 class BrowserConnection:
@@ -33,6 +35,7 @@ class BrowserConnection:
         self._wire = wire
         self._process = process
         self._session: CDPSession | None = None
+        self._target_id: str | None = None
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done with a short reason when the page cannot be reached any more."""
 
@@ -115,12 +118,24 @@ class BrowserConnection:
             self._session.remove_listener(event, listener)
 
     async def request_browser_close(self, timeout_s: float) -> None:
-        """Ask Chromium to write everything and end. Raises as `cdp` does; returns before it has ended."""
+        """Ask Chromium to write everything and end. Raises as `cdp` does; returns before it has ended.
+
+        Its page is closed first, and what follows from that is waited for: headless-shell that ends with its window
+        still drawn dies of SIGTRAP (docs/decisions/0011-lean-flags-and-their-end.md).
+        """
         if self._wire.lost:
             raise BrowserError("the DevTools connection is closed", pid=self._process.pid)
-        answer = self._wire.send("Browser.close")
-        # The answer may be overtaken by the end of the connection, which is as good.
-        await asyncio.wait({answer, self._process.exited}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        deadline_mono_s = mono_s() + timeout_s
+
+        def left_s() -> float:
+            return max(0.0, deadline_mono_s - mono_s())
+
+        if self._target_id is not None:
+            self._wire.send("Target.closeTarget", {"targetId": self._target_id})
+            await self._wait_or_exit(self._wire.page_closed, min(left_s(), _CLOSE_PAGE_S))
+            await self._process.at_rest(min(left_s(), _REST_S))
+        if not self._wire.lost:
+            await self._wait_or_exit(self._wire.send("Browser.close"), left_s())
 
     async def close(self) -> None:
         """Close the socket; Chromium goes on. One that has ended is first heard out. Safe to call again."""
@@ -128,6 +143,10 @@ class BrowserConnection:
         if self._process.exited.done():
             await self._wire.read_out(_CLOSE_S)
         await self._wire.shut(_CLOSE_S)
+
+    async def _wait_or_exit(self, awaited: "asyncio.Future[Any]", timeout_s: float) -> None:
+        """Wait for something of the browser's end, which its exit may overtake."""
+        await asyncio.wait({awaited, self._process.exited}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def _attach(self, deadline_mono_s: float) -> None:
         def left_s() -> float:
@@ -138,6 +157,7 @@ class BrowserConnection:
         if not pages:
             created = await self.browser_cdp("Target.createTarget", {"url": "about:blank"}, timeout_s=left_s())
             pages = [{"targetId": created["targetId"], "type": "page"}]
+        self._target_id = pages[0]["targetId"]
         self._session = await self.call(self._wire.createSession(pages[0]), timeout_s=left_s(), what="attach")
         self.on("Inspector.targetCrashed", self._on_crash)
         await self.cdp("Inspector.enable", timeout_s=left_s())

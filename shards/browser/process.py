@@ -18,12 +18,14 @@ from daemon.core.settings import child_environment
 from shards.browser.flags import BrowserSpec, plain_user_agent, plan_flags
 from shards.browser.locks import clear_stale_lock
 from shards.browser.orphans import write_note
-from shards.browser.procfs import group_members
+from shards.browser.procfs import group_members, is_busy
 from shards.browser.stderr import StderrReader
 from shards.browser.version import binary_version
 
 _GROUP_GRACE_S = 2.0
 _KILL_WAIT_S = 5.0
+_REST_LOOK_S = 0.01
+_REST_LOOKS = 2
 
 
 class Closes(Protocol):
@@ -123,6 +125,18 @@ class BrowserProcess:
         if not self.exited.done():
             raise BrowserError("Chromium does not die", hint="a process in state D waits for its disk", pid=self.pid)
         return clean
+
+    async def at_rest(self, limit_s: float) -> None:
+        """Wait until none of the browser process's threads has anything to do, but not longer than `limit_s`.
+
+        It has then done all that follows from what it was told, whatever the load of the host: threads that wait for
+        a processor count as busy. Chromium has no command that says so.
+        """
+        deadline_mono_s = mono_s() + limit_s
+        quiet = 0
+        while quiet < _REST_LOOKS and mono_s() < deadline_mono_s and not self.exited.done():
+            await asyncio.sleep(_REST_LOOK_S)
+            quiet = 0 if is_busy(self.pid) else quiet + 1
 
     def kill(self) -> None:
         """Kill the whole group at once. Synchronous; safe at any time and any number of times."""

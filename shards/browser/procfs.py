@@ -25,13 +25,16 @@ class ProcessStat:
 
 def read_stat(pid: int) -> ProcessStat | None:
     """Return what is known of a process, or None if there is none."""
+    return _read_stat(_PROC / str(pid))
+
+
+def is_busy(pid: int) -> bool:
+    """Whether a thread of a process runs, waits for a processor or waits for a disk; False if there is no process."""
     try:
-        line = (_PROC / str(pid) / "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
-    # The name may hold spaces and brackets: the fields begin after its last closing bracket.
-    fields = line.rpartition(")")[2].split()
-    return ProcessStat(pid=pid, state=fields[0], pgid=int(fields[2]), start_ticks=int(fields[19]))
+        threads = list((_PROC / str(pid) / "task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(stat is not None and stat.state in {"R", "D"} for stat in map(_read_stat, threads))
 
 
 def group_members(pgid: int) -> list[ProcessStat]:
@@ -61,3 +64,13 @@ def command_line(pid: int) -> str:
 def boot_id() -> str:
     """Return the id of this run of the kernel."""
     return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def _read_stat(entry: Path) -> ProcessStat | None:
+    try:
+        line = (entry / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    # The name may hold spaces and brackets: the fields begin after its last closing bracket.
+    fields = line.rpartition(")")[2].split()
+    return ProcessStat(pid=int(entry.name), state=fields[0], pgid=int(fields[2]), start_ticks=int(fields[19]))

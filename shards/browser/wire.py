@@ -30,6 +30,8 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
     def __init__(self, url: str, on_lost: Callable[[str], None]) -> None:
         self.opened = asyncio.Event()
         self.lost = False
+        self.page_closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once the page is closed as a whole, or nothing more can be heard of it."""
         self._on_lost = on_lost
         with warnings.catch_warnings():
             # pyppeteer passes loop=, which websockets deprecated; that socket is never opened.
@@ -88,6 +90,7 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
             end_session(session)
         self._sessions.clear()
         _fail_all(self._callbacks)
+        self._page_has_closed()
         self._on_lost("the DevTools connection was closed")
 
     async def _recv_loop(self) -> None:
@@ -132,7 +135,12 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
     def _on_query(self, msg: dict[str, Any]) -> None:
         super()._on_query(msg)
         if msg.get("method") == "Target.detachedFromTarget":
+            self._page_has_closed()
             self._on_lost("the page was closed")
+
+    def _page_has_closed(self) -> None:
+        if not self.page_closed.done():
+            self.page_closed.set_result(None)
 
     async def _on_close(self) -> None:
         self.end()
