@@ -1,4 +1,4 @@
-"""What a page needs of graphics to prepare media: canvases and images, which draw without a GPU."""
+"""What a page needs of graphics: canvases and images for media, and frames and visibility for its lists."""
 
 from pathlib import Path
 
@@ -19,6 +19,24 @@ _DRAW = """(async () => {
   return { types: [jpeg.type, webp.type], width: image.width, green: green > 180 && red < 80 && blue < 130 };
 })()"""
 
+_SHOW = """(async () => {
+  const list = document.createElement('div');
+  list.style.cssText = 'height: 100px; overflow: auto';
+  list.innerHTML = '<p style="height: 90px"></p>'.repeat(20);
+  document.body.append(list);
+  const seen = [];
+  const observer = new IntersectionObserver((entries) => seen.push(...entries.map((entry) => entry.isIntersecting)));
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  observer.observe(list.lastChild);
+  for (let frames = 0; frames < 5; frames++) await frame();
+  list.scrollTop = list.scrollHeight;
+  for (let frames = 0; frames < 5; frames++) await frame();
+  let sized = 0;
+  new ResizeObserver(() => sized++).observe(list);
+  await frame(); await frame();
+  return { seen, sized, hidden: document.hidden };
+})()"""
+
 
 async def test_a_page_draws_thumbnails_and_stickers(tmp_path: Path) -> None:
     async with connected(spec_in(tmp_path)) as (_, connection):
@@ -26,3 +44,11 @@ async def test_a_page_draws_thumbnails_and_stickers(tmp_path: Path) -> None:
             "Runtime.evaluate", {"expression": _DRAW, "awaitPromise": True, "returnByValue": True}, timeout_s=10
         )
     assert answer["result"].get("value") == {"types": ["image/jpeg", "image/webp"], "width": 64, "green": True}
+
+
+async def test_a_page_gets_frames_and_is_told_what_is_visible(tmp_path: Path) -> None:
+    async with connected(spec_in(tmp_path)) as (_, connection):
+        answer = await connection.cdp(
+            "Runtime.evaluate", {"expression": _SHOW, "awaitPromise": True, "returnByValue": True}, timeout_s=10
+        )
+    assert answer["result"].get("value") == {"seen": [False, True], "sized": 1, "hidden": False}
