@@ -20,8 +20,9 @@ EventListener = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
 
 _CLOSE_S = 2.0
-_CLOSE_PAGE_S = 2.0
-_REST_S = 1.0
+_CLOSE_PAGE_S = 3.0
+_REST_S = 3.0
+_EXIT_AFTER_LOSS_S = 1.0
 
 
 class BrowserConnection:
@@ -123,19 +124,22 @@ class BrowserConnection:
         Its page is closed first, and what follows from that is waited for: headless-shell that ends with its window
         still drawn dies of SIGTRAP (docs/decisions/0011-lean-flags-and-their-end.md).
         """
-        if self._wire.lost:
-            raise BrowserError("the DevTools connection is closed", pid=self._process.pid)
         deadline_mono_s = mono_s() + timeout_s
 
-        def left_s() -> float:
-            return max(0.0, deadline_mono_s - mono_s())
+        def left_s(limit_s: float = float("inf")) -> float:
+            return min(limit_s, max(0.0, deadline_mono_s - mono_s()))
 
-        if self._target_id is not None:
+        if self._target_id is not None and not self._wire.lost:
             self._wire.send("Target.closeTarget", {"targetId": self._target_id})
-            await self._wait_or_exit(self._wire.page_closed, min(left_s(), _CLOSE_PAGE_S))
-            await self._process.at_rest(min(left_s(), _REST_S))
+            await self._wait_or_exit(self._wire.page_closed, left_s(_CLOSE_PAGE_S))
+            await self._process.at_rest(left_s(_REST_S))
         if not self._wire.lost:
             await self._wait_or_exit(self._wire.send("Browser.close"), left_s())
+            return
+        # One that is about to end by itself must not be hurried: headless-shell dies at once of the signal.
+        await asyncio.wait({self._process.exited}, timeout=left_s(_EXIT_AFTER_LOSS_S))
+        if not self._process.exited.done():
+            raise BrowserError("the DevTools connection is closed", pid=self._process.pid)
 
     async def close(self) -> None:
         """Close the socket; Chromium goes on. One that has ended is first heard out. Safe to call again."""

@@ -32,7 +32,7 @@ class Closes(Protocol):
     """Whoever can ask Chromium over DevTools to end itself."""
 
     async def request_browser_close(self, timeout_s: float) -> None:
-        """Send Browser.close."""
+        """Ask it; return before it has ended. BrowserError if it cannot be asked."""
 
 
 class BrowserProcess:
@@ -126,17 +126,20 @@ class BrowserProcess:
             raise BrowserError("Chromium does not die", hint="a process in state D waits for its disk", pid=self.pid)
         return clean
 
-    async def at_rest(self, limit_s: float) -> None:
-        """Wait until none of the browser process's threads has anything to do, but not longer than `limit_s`.
+    async def at_rest(self, limit_s: float) -> bool:
+        """Wait until no thread of the browser process has anything to do; False if that takes more than `limit_s`.
 
-        It has then done all that follows from what it was told, whatever the load of the host: threads that wait for
-        a processor count as busy. Chromium has no command that says so.
+        What it was told has then gone from thread to thread to its end. Threads that wait for a processor count as
+        busy, so this holds on a loaded host, too. Chromium has no command that says so.
         """
         deadline_mono_s = mono_s() + limit_s
         quiet = 0
-        while quiet < _REST_LOOKS and mono_s() < deadline_mono_s and not self.exited.done():
+        while quiet < _REST_LOOKS and not self.exited.done():
+            if mono_s() >= deadline_mono_s:
+                return False
             await asyncio.sleep(_REST_LOOK_S)
             quiet = 0 if is_busy(self.pid) else quiet + 1
+        return True
 
     def kill(self) -> None:
         """Kill the whole group at once. Synchronous; safe at any time and any number of times."""

@@ -29,12 +29,12 @@ def read_stat(pid: int) -> ProcessStat | None:
 
 
 def is_busy(pid: int) -> bool:
-    """Whether a thread of a process runs, waits for a processor or waits for a disk; False if there is no process."""
+    """Whether a thread of a process runs, waits for a processor or waits for a disk; False if that cannot be told."""
     try:
         threads = list((_PROC / str(pid) / "task").iterdir())
-    except (FileNotFoundError, ProcessLookupError):
+        return any(stat is not None and stat.state in {"R", "D"} for stat in map(_read_stat, threads))
+    except OSError:
         return False
-    return any(stat is not None and stat.state in {"R", "D"} for stat in map(_read_stat, threads))
 
 
 def group_members(pgid: int) -> list[ProcessStat]:

@@ -31,7 +31,7 @@ class Wire(Connection):  # type: ignore[misc]  # pyppeteer has no types
         self.opened = asyncio.Event()
         self.lost = False
         self.page_closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once the page is closed as a whole, or nothing more can be heard of it."""
+        """Done once the page's DevTools session has ended, or nothing more can be heard of it."""
         self._on_lost = on_lost
         with warnings.catch_warnings():
             # pyppeteer passes loop=, which websockets deprecated; that socket is never opened.

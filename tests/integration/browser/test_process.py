@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from shards.browser.connection import BrowserConnection
 from shards.browser.orphans import sweep_orphans
 from shards.browser.process import BrowserProcess
 from shards.browser.procfs import group_members
+from shards.browser.wire import Wire
 from tests.integration.browser.rig import CHROMIUM, HEADLESS_SHELL, alive, connected, eventually, spec_in, started
 
 
@@ -41,14 +43,62 @@ async def test_close_returns_clean_only_after_every_process_has_ended(tmp_path: 
 
 
 async def test_many_that_end_at_once_all_end_properly(tmp_path: Path) -> None:
-    # Asked to end with its window still drawn, one headless-shell in ten to twenty died of SIGTRAP instead.
+    # Asked to end with its window still drawn, one headless-shell in 15 to 20 died of SIGTRAP instead.
     for number in range(3):
         async with AsyncExitStack() as stack:
             opened = [
                 await stack.enter_async_context(connected(spec_in(tmp_path / f"{number}-{one}"))) for one in range(20)
             ]
-            await asyncio.gather(*(process.close(15, connection) for process, connection in opened))
+            clean = await asyncio.gather(*(process.close(15, connection) for process, connection in opened))
             assert Counter(process.exited.result() for process, _ in opened) == {0: 20}
+            assert set(clean) == {True}
+
+
+async def test_chromium_is_asked_to_end_once_its_page_has_gone_and_it_is_at_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    async with connected(spec_in(tmp_path)) as (process, connection):
+        send, at_rest = Wire.send, BrowserProcess.at_rest
+
+        def sent(wire: Wire, method: str, params: dict[str, Any] | None = None) -> "asyncio.Future[Any]":
+            steps.append(f"{method}, {'closed' if wire.page_closed.done() else 'open'}")
+            return send(wire, method, params)
+
+        async def rested(browser: BrowserProcess, limit_s: float) -> bool:
+            steps.append("rest")
+            rests = await at_rest(browser, limit_s)
+            steps.append(f"rests: {rests}")
+            return rests
+
+        monkeypatch.setattr(Wire, "send", sent)
+        monkeypatch.setattr(BrowserProcess, "at_rest", rested)
+        assert await process.close(15, connection) is True
+    assert steps == ["Target.closeTarget, open", "rest", "rests: True", "Browser.close, closed"]
+
+
+async def test_at_rest_means_twice_in_a_row_and_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([True, False, True, False, False])
+    async with started(spec_in(tmp_path)) as process:
+        monkeypatch.setattr("shards.browser.process.is_busy", lambda _: next(looks))
+        assert await process.at_rest(30) is True
+        assert list(looks) == []
+        monkeypatch.setattr("shards.browser.process.is_busy", lambda _: True)
+        assert await process.at_rest(0.1) is False
+        process.kill()
+        await process.exited
+        assert await process.at_rest(30) is True
+
+
+async def test_a_chromium_that_lost_its_connection_while_closing_gets_the_signal(tmp_path: Path) -> None:
+    spec = spec_in(tmp_path, chromium_path=CHROMIUM, headless_shell=False)
+    async with connected(spec) as (process, connection):
+        ending = asyncio.ensure_future(process.close(15, connection))
+        await asyncio.sleep(0)  # the page is being closed
+        await connection.close()
+        assert await ending is True
 
 
 async def test_a_page_that_hangs_does_not_keep_chromium_from_ending_properly(tmp_path: Path) -> None:

@@ -31,9 +31,8 @@ def test_a_process_that_waits_is_not_busy() -> None:
 
 
 def test_one_thread_that_works_makes_its_process_busy() -> None:
-    works = "import threading, time\nthreading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()\ntime.sleep(60)"
-    with _python(works) as pid:
-        # Its other thread wakes it only now and then, so almost every look finds it at work.
+    works = "import threading, time\ndef work():\n while time.monotonic() < end: pass\nend = time.monotonic() + 30"
+    with _python(f"{works}\nthreading.Thread(target=work).start()\ntime.sleep(30)") as pid:
         time.sleep(0.3)
         assert sum(is_busy(pid) for _ in range(20)) >= 15
 
