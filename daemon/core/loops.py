@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import structlog
 
@@ -101,3 +102,39 @@ async def cancel_all(tasks: Collection[asyncio.Future[Any]]) -> None:
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain that nobody did
+
+
+class FirmTimeout:
+    """`asyncio.timeout` that cancels again until its block ends, for libraries in which a cancellation can get lost.
+
+    A lost one would leave the block without any limit (see `cancel_all`). As with `asyncio.timeout`, the block's end
+    by the limit is a TimeoutError, and a cancellation from outside stays one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._cancels = 0
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancels_before = task.cancelling()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if not self._cancels:
+            return
+        for _ in range(self._cancels):
+            self._task.uncancel()
+        if kind is asyncio.CancelledError and self._task.cancelling() <= self._cancels_before:
+            raise TimeoutError from error
+
+    def _cancel(self) -> None:
+        self._cancels += 1
+        self._task.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_CANCEL_AGAIN_S, self._cancel)

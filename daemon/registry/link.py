@@ -15,7 +15,7 @@ from redis.exceptions import AskError, NoScriptError, RedisClusterException, Red
 
 from daemon.core.clock import mono_s
 from daemon.core.errors import RedisUnavailableError
-from daemon.core.loops import cancel_all
+from daemon.core.loops import FirmTimeout, cancel_all
 from daemon.core.sections import RedisSettings
 from daemon.registry.clients import close_client, close_nodes, make_client
 
@@ -89,13 +89,14 @@ class RedisLink:
         names the kind of error only, because the text of some of redis-py's errors holds the address.
 
         A cancellation inside is never lost: redis-py sends with `asyncio.wait_for`, which in Python 3.11 forgets one
-        that comes in the turn in which it is done. It is raised here then.
+        that comes in the turn in which it is done. It is raised here then, and that of the limit itself is repeated:
+        a cluster's client that went on would try again for 20 seconds.
         """
         task = asyncio.current_task()
         assert task is not None
         cancels = task.cancelling()
         try:
-            async with asyncio.timeout(waits_s + (self._limit_s if limit_s is None else limit_s)):
+            async with FirmTimeout(waits_s + (self._limit_s if limit_s is None else limit_s)):
                 yield
             if task.cancelling() > cancels:
                 raise asyncio.CancelledError

@@ -1,6 +1,7 @@
 """REDIS_TIMEOUT_MS is the limit of a whole call, also of the second and third to a Redis that hangs or is cut off."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -65,6 +66,17 @@ async def test_a_dead_host_among_several_does_not_use_up_the_time() -> None:
         for kind, end in (("cluster", ""), ("sentinel", "/mymaster")):
             async with link_to(f"redis+{kind}://127.0.0.1:{port},127.0.0.1:{port}{end}") as link:
                 await fails_in_time(link)
+
+
+async def test_a_call_ends_in_time_when_its_cancellation_got_lost(server: LosingRedis) -> None:
+    async with link_to(server.url) as link:
+        began = time.monotonic()
+        with pytest.raises(RedisUnavailableError):
+            async with link.asking("answer"):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(20)
+                await asyncio.sleep(20)
+        assert time.monotonic() - began < LIMIT_S + 2 + 3.0
 
 
 async def test_a_connection_that_was_closed_under_a_call_means_that_redis_is_away(server: LosingRedis) -> None:

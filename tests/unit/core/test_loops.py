@@ -1,11 +1,12 @@
 """Loops: errors of this project back off, bugs propagate, the first of several decides."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from daemon.core.errors import RedisUnavailableError
-from daemon.core.loops import cancel_all, first_done, run_every
+from daemon.core.loops import FirmTimeout, cancel_all, first_done, run_every
 
 
 async def test_a_loop_survives_errors_of_this_project_and_stops_by_event() -> None:
@@ -97,3 +98,55 @@ async def test_a_task_that_loses_its_cancellation_is_cancelled_again() -> None:
     await asyncio.sleep(0)
     await asyncio.wait_for(cancel_all([task]), 5)
     assert lost and task.cancelled()
+
+
+async def _deaf_once() -> None:
+    """Forget the first cancellation, as `asyncio.wait_for` may."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(60)
+    await asyncio.sleep(60)
+
+
+async def test_a_limit_holds_when_its_cancellation_got_lost() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(30):
+            async with FirmTimeout(0.05):
+                await _deaf_once()
+    assert task.cancelling() == 0
+    await asyncio.sleep(0)  # nothing is left to be raised
+
+
+async def test_a_block_that_ends_within_its_limit_is_left_alone() -> None:
+    async with FirmTimeout(0.05):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.1)
+    with pytest.raises(ZeroDivisionError):
+        async with FirmTimeout(0.05):
+            raise ZeroDivisionError
+
+
+async def test_a_cancellation_from_outside_is_not_taken_for_the_limit() -> None:
+    async def limited() -> None:
+        async with FirmTimeout(60):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(limited())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_a_cancellation_from_outside_together_with_the_limit_stays_one() -> None:
+    async def limited() -> None:
+        async with FirmTimeout(0.05):
+            await _deaf_once()
+
+    task = asyncio.create_task(limited())
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
