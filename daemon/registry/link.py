@@ -90,7 +90,7 @@ class RedisLink:
 
         A cancellation inside is never lost: redis-py sends with `asyncio.wait_for`, which in Python 3.11 forgets one
         that comes in the turn in which it is done. It is raised here then, and that of the limit itself is repeated:
-        a cluster's client that went on would try again for 20 seconds.
+        a client that went on would ask sentinels for 20 seconds more, and a cluster for over a minute.
         """
         task = asyncio.current_task()
         assert task is not None
